@@ -1,0 +1,175 @@
+//! What a drive can do, as data. The planner decides from it and from nothing else; the
+//! conformance suite checks that what is declared is what is observed.
+
+use serde::Serialize;
+
+use crate::fingerprint::{Kind, Origin};
+use crate::net::ClassLimit;
+
+/// When a drive tells a fingerprint of its files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GivesWhen {
+    /// In listings.
+    AtList,
+    /// By one extra call per file.
+    ExtraCall,
+}
+
+/// A fingerprint a drive gives.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gives {
+    /// Which.
+    pub kind: Kind,
+    /// When.
+    pub when: GivesWhen,
+    /// Who computed it: [`Origin::Provider`] or [`Origin::UploaderClaim`].
+    pub origin: Origin,
+}
+
+/// One way to ask for a fast upload: all of `kinds` together, and small ranges of the content.
+/// A drive lists its ways in the order it tries them; any of them suffices.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Question {
+    /// Fingerprints that are sent.
+    pub kinds: &'static [Kind],
+    /// Most bytes of the content it may read for proofs (server-named ranges, token-dependent bytes).
+    pub range_bytes: u64,
+    /// Largest content this way is open for; `None` for any.
+    pub max_size: Option<u64>,
+}
+
+/// When the hashes of a streamed upload are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HashesDue {
+    /// Never: the provider computes its own.
+    Never,
+    /// Before the first byte.
+    BeforeParts,
+    /// At commit: one pass over the content suffices.
+    AtCommit,
+}
+
+/// Rules of streamed uploads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UploadRules {
+    /// Hashes an upload must bring, with `hashes_due`.
+    pub hashes: &'static [Kind],
+    /// When they are due.
+    pub hashes_due: HashesDue,
+    /// Whether a session survives a restart ([`super::Drive::resume_upload`]).
+    pub resumable: bool,
+    /// Whether an upload that is not committed is visible in listings (PikPak: pending entry).
+    pub visible_before_commit: bool,
+    /// Largest file in bytes; `None` when there is no known limit.
+    pub max_size: Option<u64>,
+    /// Whether the provider takes empty files.
+    pub empty_files: bool,
+}
+
+/// How an existing file is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overwrite {
+    /// The provider replaces atomically ([`super::OnConflict::Replace`]).
+    Atomic,
+    /// It does not: upload beside, verify, swap, trash the old one (DESIGN 3.8).
+    ByReplace,
+}
+
+/// What a drive can do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Capabilities {
+    /// Fingerprints it gives of its files.
+    pub gives: &'static [Gives],
+    /// Ways to ask for a fast upload, in the order it tries them; empty when it has none.
+    pub questions: &'static [Question],
+    /// Streamed uploads.
+    pub upload: UploadRules,
+    /// How an existing file is replaced.
+    pub overwrite: Overwrite,
+    /// Whether files can be renamed, and to any extension.
+    pub rename: bool,
+    /// Whether a rename may change the extension of a file (115: no).
+    pub rename_extension: bool,
+    /// Whether nodes can be moved between directories.
+    pub move_nodes: bool,
+    /// Whether files can be copied at the provider.
+    pub copy: bool,
+    /// Whether such a copy can take a new name (else it keeps its own, and not in the same directory).
+    pub copy_with_name: bool,
+    /// Whether deletes go to a trash.
+    pub trash: bool,
+    /// Whether the API can bring trashed nodes back.
+    pub restore: bool,
+    /// Whether two siblings may have the same name.
+    pub duplicates: bool,
+    /// Whether the same content uploaded under the same name gives the existing id back (115).
+    pub same_content_same_id: bool,
+    /// Whether nodes are addressed by path (ids change with a rename of a parent).
+    pub path_addressed: bool,
+    /// Whether modification times are stored.
+    pub stores_mtime: bool,
+    /// Names are compared case-insensitively.
+    pub case_insensitive: bool,
+    /// Longest name.
+    pub max_name_bytes: usize,
+    /// Entries per listing page.
+    pub page_size: u32,
+    /// Parallel range reads per file that the provider allows.
+    pub parallel_reads: usize,
+    /// How long a write may stay invisible in listings, milliseconds.
+    pub listing_lag_ms: u64,
+    /// Rate and concurrency per request class of one account.
+    pub limits: &'static [ClassLimit],
+    /// Whether nothing can be written (shares, read-only profiles).
+    pub read_only: bool,
+}
+
+impl Capabilities {
+    /// The origin of a fingerprint of this kind listed by this drive.
+    pub fn origin_of(&self, kind: Kind) -> Option<Origin> {
+        self.gives
+            .iter()
+            .find(|gives| gives.kind == kind)
+            .map(|gives| gives.origin)
+    }
+}
+
+impl Serialize for Capabilities {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde_json::json;
+        let value = json!({
+            "gives": self.gives.iter().map(|g| json!({
+                "kind": g.kind.to_string(), "when": g.when, "trusted": g.origin.is_trusted(),
+            })).collect::<Vec<_>>(),
+            "asks": self.questions.iter().map(|q| json!({
+                "kinds": q.kinds.iter().map(|k| k.to_string()).collect::<Vec<_>>(),
+                "range_bytes": q.range_bytes, "max_size": q.max_size,
+            })).collect::<Vec<_>>(),
+            "upload": {
+                "hashes": self.upload.hashes.iter().map(|k| k.to_string()).collect::<Vec<_>>(),
+                "hashes_due": self.upload.hashes_due,
+                "resumable": self.upload.resumable,
+                "max_size": self.upload.max_size,
+                "empty_files": self.upload.empty_files,
+            },
+            "overwrite": self.overwrite,
+            "rename": self.rename,
+            "rename_extension": self.rename_extension,
+            "move": self.move_nodes,
+            "copy": self.copy,
+            "trash": self.trash,
+            "restore": self.restore,
+            "duplicates": self.duplicates,
+            "stores_mtime": self.stores_mtime,
+            "max_name_bytes": self.max_name_bytes,
+            "page_size": self.page_size,
+            "parallel_reads": self.parallel_reads,
+            "listing_lag_ms": self.listing_lag_ms,
+            "read_only": self.read_only,
+        });
+        value.serialize(serializer)
+    }
+}
