@@ -46,8 +46,9 @@ pub struct Client {
 
 struct Inner {
     options: ClientOptions,
-    calls: reqwest::Client,
-    /// Built when the first content moves.
+    /// Built when first needed: each costs some milliseconds and a copy of the root
+    /// certificates, and an account that is never asked pays neither.
+    calls: OnceLock<reqwest::Client>,
     content: OnceLock<reqwest::Client>,
     meter: Arc<Meter>,
 }
@@ -56,22 +57,27 @@ impl Client {
     /// Builds a client.
     ///
     /// # Errors
-    /// When the TLS set-up of this machine is broken.
+    /// When the TLS set-up of this machine is broken (tried once per process, by the first client).
     pub fn new(mut options: ClientOptions) -> Result<Client, NetError> {
         for name in [AUTHORIZATION, COOKIE] {
             if let Some(value) = options.default_headers.get_mut(name) {
                 value.set_sensitive(true);
             }
         }
-        let calls = pool("connect", reqwest::Client::builder().gzip(true))?;
-        Ok(Client {
+        let client = Client {
             inner: Arc::new(Inner {
                 options,
-                calls,
+                calls: OnceLock::new(),
                 content: OnceLock::new(),
                 meter: Arc::default(),
             }),
-        })
+        };
+        static TLS_WORKS: OnceLock<()> = OnceLock::new();
+        if TLS_WORKS.get().is_none() {
+            client.wire("connect", false)?;
+            TLS_WORKS.get_or_init(|| ());
+        }
+        Ok(client)
     }
 
     /// The account's breaker.
@@ -140,14 +146,14 @@ impl Client {
             };
             let status = answer.status();
             exchange.answered(status);
-            if request.redirects == Redirects::Follow
-                && let Some(hop) = route::redirect(op, &url, &method, status, answer.headers())?
-            {
-                hops += 1;
-                if hops > route::MOST_REDIRECTS {
-                    let message = format!("more than {} redirects", route::MOST_REDIRECTS);
-                    return Err(NetError::never(NetErrorKind::Refused, op, message));
+            let hop = match request.redirects {
+                Redirects::Never => Ok(None),
+                Redirects::Follow => {
+                    route::redirect(op, &url, &method, status, answer.headers(), hops)
                 }
+            };
+            if let Some(hop) = hop.inspect_err(|_| exchange.failed())? {
+                hops += 1;
                 hop.strip(&mut headers);
                 if hop.drop_body {
                     payload = Payload::default();
@@ -184,15 +190,21 @@ impl Client {
     }
 
     fn wire(&self, op: &'static str, content: bool) -> Result<&reqwest::Client, NetError> {
-        if !content {
-            return Ok(&self.inner.calls);
-        }
-        if let Some(built) = self.inner.content.get() {
+        let slot = match content {
+            true => &self.inner.content,
+            false => &self.inner.calls,
+        };
+        if let Some(built) = slot.get() {
             return Ok(built);
         }
-        let built = pool(op, reqwest::Client::builder().gzip(false).http1_only())?;
+        let builder = reqwest::Client::builder();
+        let builder = match content {
+            true => builder.gzip(false).http1_only(),
+            false => builder.gzip(true),
+        };
+        let built = pool(op, builder)?;
         // Another task may have been faster; its pool is used then.
-        Ok(self.inner.content.get_or_init(|| built))
+        Ok(slot.get_or_init(|| built))
     }
 }
 

@@ -16,6 +16,7 @@
 //! | `breaker` | [`Breaker`]: opens at the first block signal, cools down, outlives restarts |
 //! | `retry` | [`retry`]: the only retry loop |
 //! | `jitter` | randomness of pauses |
+//! | `test_server` | a misbehaving HTTP server for this room's tests |
 //! | `token` | [`TokenKeeper`]: one refresher per credential, new pair durable before use |
 
 mod breaker;
@@ -32,6 +33,8 @@ mod response;
 mod retry;
 mod route;
 mod secret;
+#[cfg(test)]
+mod test_server;
 mod token;
 
 pub use breaker::{Breaker, BreakerRecord, BreakerState, BreakerStore, MemoryBreakerStore};

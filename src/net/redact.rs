@@ -94,10 +94,6 @@ const HARMLESS_KEYS: &[&str] = &[
     "prefix",
     "method",
     "errno",
-    "message",
-    "msg",
-    "error",
-    "errordescription",
     "expiresin",
     "captchaexpired",
 ];
@@ -274,8 +270,10 @@ impl Pair {
             let length = quoted_length(tail(text, start), opening, quote);
             let (value, _) = tail(text, start).split_at(length);
             let shown = match class {
-                Key::Harmless => return None,
                 Key::Secret => masked(value),
+                // Anything but a single word may hold pairs of its own: it is read on.
+                _ if !is_single(value) => return None,
+                Key::Harmless => value.to_owned(),
                 Key::Doubtful => mask_opaque(value),
                 Key::Unknown => return None,
             };
@@ -290,7 +288,7 @@ impl Pair {
                 // The value stays as it is when it is a plain word; anything else is read on.
                 let value = run(text, at, is_value);
                 let value = value.split('&').next().unwrap_or_default();
-                if value.is_empty() || sign == ':' {
+                if value.is_empty() || sign == ':' || !is_single(value) {
                     return None;
                 }
                 let shown = if class == Key::Doubtful {
@@ -317,8 +315,17 @@ impl Pair {
             _ if sign == ':' && (starts_line || is_header(key)) => {
                 run(text, at, |c| !matches!(c, '\r' | '\n')).len()
             }
-            // Prose such as `token: expired`; only what looks random is masked.
-            _ if sign == ':' => return None,
+            // Prose: `token: expired` stays readable, `password: hunter2` does not.
+            _ if sign == ':' => {
+                let word = run(text, at, |c| {
+                    !c.is_whitespace() && !matches!(c, ',' | ';' | '"' | '\'' | '<' | '>')
+                });
+                let plain = word.chars().all(|c| c.is_alphabetic() || c == '.');
+                if plain && !normal(key).contains("pass") && !normal(key).contains("pwd") {
+                    return None;
+                }
+                word.len()
+            }
             _ => run(text, at, |c| {
                 !c.is_whitespace()
                     && !matches!(
@@ -343,6 +350,11 @@ impl Pair {
             shown,
         })
     }
+}
+
+/// Whether a value is one word without pairs in it; `=` may only pad its end.
+fn is_single(value: &str) -> bool {
+    value.chars().all(is_value) && !value.trim_end_matches('=').contains('=')
 }
 
 fn is_header(key: &str) -> bool {

@@ -111,6 +111,25 @@ fn tokens_and_urls_in_prose_are_masked() {
 }
 
 #[test]
+fn secrets_inside_harmless_values_and_prose() {
+    for (text, shown) in [
+        (
+            "login failed, password: hunter2 is wrong",
+            "login failed, password: *** is wrong",
+        ),
+        ("bad token: expired, again", "bad token: expired, again"),
+        ("name=token=abc", "name=token=***"),
+        (r#"{"path":"/x?sign=abc"}"#, r#"{"path":"/x?sign=***"}"#),
+        (
+            r#"{"message":"refresh_token=abc is spent"}"#,
+            r#"{"message":"refresh_token=*** is spent"}"#,
+        ),
+    ] {
+        assert_eq!(redact_text(text), shown);
+    }
+}
+
+#[test]
 fn at_most_six_characters_survive() {
     for text in [
         format!("token={TOKEN}"),

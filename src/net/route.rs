@@ -9,7 +9,7 @@ use reqwest::{Method, StatusCode, Url};
 use super::{NetError, NetErrorKind, redact, redact_url};
 
 /// How many redirects are followed.
-pub(super) const MOST_REDIRECTS: usize = 5;
+const MOST_REDIRECTS: usize = 5;
 
 /// Parses the address of a request. Plain http stays plain towards loopback only; any other
 /// `http://` becomes `https://` (DESIGN 7). User info is removed.
@@ -65,14 +65,15 @@ pub(super) struct Hop {
     pub(super) other_origin: bool,
 }
 
-/// Reads a redirect by RFC 9110 section 15.4. `None` when the answer is none, or has no usable
-/// `Location` field at all.
+/// Reads a redirect by RFC 9110 section 15.4, `hops` of which were followed before. `None` when the
+/// answer is none, or has no `Location`.
 pub(super) fn redirect(
     op: &'static str,
     from: &Url,
     method: &Method,
     status: StatusCode,
     headers: &HeaderMap,
+    hops: usize,
 ) -> Result<Option<Hop>, NetError> {
     let see_other = match status.as_u16() {
         303 => *method != Method::HEAD && *method != Method::GET,
@@ -85,6 +86,9 @@ pub(super) fn redirect(
         return Ok(None);
     };
     let refused = |message: String| Err(NetError::never(NetErrorKind::Refused, op, message));
+    if hops >= MOST_REDIRECTS {
+        return refused(format!("more than {MOST_REDIRECTS} redirects"));
+    }
     // Some providers send raw UTF-8 in Location; joining encodes it.
     let Ok(location) = std::str::from_utf8(location.as_bytes()) else {
         return refused("redirected to an address that is no text".to_owned());
@@ -218,6 +222,7 @@ mod tests {
             &method,
             StatusCode::from_u16(status).unwrap(),
             &headers,
+            0,
         )
     }
 

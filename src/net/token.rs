@@ -291,7 +291,7 @@ impl<E: Clone + Send + Sync + 'static> Shared<E> {
 
     /// One flight: from the store, else from the provider.
     async fn fly(&self, wanted: &Wanted) -> Result<Secret, E> {
-        let result = match self.from_store(wanted).await {
+        let result = match self.look_up(wanted).await {
             Ok(Some(access)) => return Ok(access),
             Ok(None) => self.refresh(wanted).await,
             Err(error) => Err(error),
@@ -310,7 +310,7 @@ impl<E: Clone + Send + Sync + 'static> Shared<E> {
     }
 
     /// Without the lock: enough when the stored token does, as at every start.
-    async fn from_store(&self, wanted: &Wanted) -> Result<Option<Secret>, E> {
+    async fn look_up(&self, wanted: &Wanted) -> Result<Option<Secret>, E> {
         if self.state().unsaved.is_some() {
             return Ok(None);
         }
