@@ -5,7 +5,7 @@
 //! below (a removed subtree, a new id of a directory on a path-addressed drive) end the `epoch`:
 //! everything cached before counts as missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
@@ -15,6 +15,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::Catalog;
 use super::entry::{COLUMNS, Entry, NodeKey, Row, signed};
 use super::tree::{Listed, Tree};
+use crate::drive::NodeId;
 
 /// Memory for hot nodes, bytes.
 const NODES: u64 = 24 << 20;
@@ -32,8 +33,44 @@ pub(super) struct Dir {
 /// The entries of a directory in the order of their keys, and its freshness.
 #[derive(Clone, Default)]
 pub(super) struct DirState {
-    pub(super) entries: BTreeMap<NodeKey, Entry>,
+    entries: BTreeMap<NodeKey, Entry>,
+    by_id: HashMap<NodeId, NodeKey>,
     pub(super) listed: Option<Listed>,
+}
+
+impl DirState {
+    /// The entries in the order of their keys.
+    pub(super) fn entries(&self) -> impl ExactSizeIterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    /// The entry with this provider id.
+    pub(super) fn with_id(&self, id: &NodeId) -> Option<&Entry> {
+        self.entries.get(self.by_id.get(id)?)
+    }
+
+    pub(super) fn insert(&mut self, entry: Entry) {
+        self.remove(entry.key);
+        self.by_id.insert(entry.node.id.clone(), entry.key);
+        self.entries.insert(entry.key, entry);
+    }
+
+    pub(super) fn remove(&mut self, key: NodeKey) {
+        if let Some(old) = self.entries.remove(&key)
+            && self.by_id.get(&old.node.id) == Some(&key)
+        {
+            self.by_id.remove(&old.node.id);
+        }
+    }
+
+    /// Other entries, the same freshness.
+    pub(super) fn replace(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        self.entries.clear();
+        self.by_id.clear();
+        for entry in entries {
+            self.insert(entry);
+        }
+    }
 }
 
 impl Dir {
@@ -101,7 +138,7 @@ impl Caches {
         self.nodes.invalidate(&entry.key);
         self.dirs.invalidate(&entry.key);
         if let Some(dir) = entry.parent.and_then(|parent| self.dir(parent)) {
-            dir.state().entries.remove(&entry.key);
+            dir.state().remove(entry.key);
         }
     }
 
@@ -111,12 +148,12 @@ impl Caches {
         if let Some(before) = before.filter(|before| before.parent != entry.parent)
             && let Some(dir) = before.parent.and_then(|parent| self.dir(parent))
         {
-            dir.state().entries.remove(&entry.key);
+            dir.state().remove(entry.key);
         }
         if let Some(parent) = entry.parent
             && let Some(dir) = self.dir(parent)
         {
-            dir.state().entries.insert(entry.key, entry.clone());
+            dir.state().insert(entry.clone());
             // Inserted again so that its new weight counts.
             self.dirs.insert(parent, dir);
         }
@@ -246,8 +283,8 @@ impl Catalog {
     fn put_stored(&self, tree: &Tree, dir: &Entry, stored: Stored) -> Arc<Dir> {
         let (rows, listed) = stored;
         let mut state = DirState {
-            entries: BTreeMap::new(),
             listed: tree.listed(dir.key).or(listed),
+            ..DirState::default()
         };
         let unsaved = tree.children(dir.key).map(|row| (**row).clone());
         let saved = rows.into_iter().filter(|row| tree.row(row.key).is_none());
@@ -261,7 +298,7 @@ impl Catalog {
                     entry
                 }
             };
-            state.entries.insert(entry.key, entry);
+            state.insert(entry);
         }
         self.caches.put_dir(dir.key, state)
     }

@@ -27,7 +27,7 @@ impl Catalog {
         let state = dir.state();
         let listed = state.listed?;
         Some(Listing {
-            entries: state.entries.values().cloned().collect(),
+            entries: state.entries().cloned().collect(),
             fetched_at: listed.at,
             complete: listed.complete,
         })
@@ -40,7 +40,7 @@ impl Catalog {
         };
         let dir = self.dir(&entry);
         let state = dir.state();
-        state.entries.values().cloned().collect()
+        state.entries().cloned().collect()
     }
 
     /// A complete listing of a directory, fetched at `at` (milliseconds since the epoch).
@@ -93,12 +93,6 @@ impl Catalog {
             let dir = self.entry_locked(tree, dir)?;
             let children = self.dir_locked(tree, &dir);
             let mut state = children.state().clone();
-            let mut known: HashMap<NodeId, Entry> = HashMap::with_capacity(state.entries.len());
-            for entry in state.entries.values() {
-                known
-                    .entry(entry.node.id.clone())
-                    .or_insert_with(|| entry.clone());
-            }
             let mut positions: HashMap<NodeId, usize> = HashMap::with_capacity(nodes.len());
             let mut entries: Vec<Entry> = Vec::with_capacity(nodes.len());
             for node in nodes {
@@ -110,7 +104,7 @@ impl Catalog {
                 let before = match again {
                     // Pages overlap when the directory changes meanwhile: the later one is newer.
                     Some(position) => entries.get(position).cloned(),
-                    None => known.get(&id).cloned(),
+                    None => state.with_id(&id).cloned(),
                 };
                 // A path may name a file now that was a directory: that is another node.
                 let before = before.filter(|before| before.node.kind == node.kind);
@@ -126,7 +120,7 @@ impl Catalog {
             let mut fresh: BTreeMap<NodeKey, Entry> =
                 entries.iter().map(|e| (e.key, e.clone())).collect();
             // Whatever the listing does not confirm: gone, or another kind of node now.
-            for entry in state.entries.values() {
+            for entry in state.entries() {
                 if fresh.contains_key(&entry.key) {
                     continue;
                 }
@@ -153,7 +147,7 @@ impl Catalog {
                 }
                 (None, _) => {}
             }
-            state.entries = fresh;
+            state.replace(fresh.into_values());
             self.caches.put_dir(dir.key, state);
             entries
         };

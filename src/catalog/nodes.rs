@@ -105,7 +105,7 @@ impl Catalog {
         let mut open = vec![root];
         while let Some(dir) = open.pop() {
             let state = self.dir_locked(tree, &dir).state().clone();
-            for child in state.entries.into_values() {
+            for child in state.entries().cloned() {
                 let path = child.node.id.as_str();
                 if child.node.id == *id {
                     if !found.iter().any(|other| other.key == child.key) {
@@ -128,7 +128,7 @@ impl Catalog {
         };
         let dir = self.dir(&dir);
         let state = dir.state();
-        let named = state.entries.values().filter(|e| e.node.name == name);
+        let named = state.entries().filter(|e| e.node.name == name);
         named.cloned().collect()
     }
 
@@ -402,7 +402,5 @@ impl Catalog {
 
 /// The node in a directory with the same provider id.
 fn twin(children: &Dir, node: &Node) -> Option<Entry> {
-    let state = children.state();
-    let mut same = state.entries.values().filter(|e| e.node.id == node.id);
-    same.next().cloned()
+    children.state().with_id(&node.id).cloned()
 }

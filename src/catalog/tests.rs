@@ -510,39 +510,3 @@ fn readers_and_writers_agree_under_load() {
     assert_eq!(catalog.children(root).len(), 4);
     assert_eq!(catalog.stats().rows["nodes"], 405);
 }
-
-#[test]
-fn zz_probe() {
-    let home = tempfile::tempdir().unwrap();
-    let catalog = Catalog::open(&home.path().join("catalog.db"))
-        .unwrap()
-        .catalog;
-    let root = catalog.root("p", &id("0"));
-    let nodes = || {
-        (0..10_000)
-            .map(|n| node(&format!("i{n}"), &format!("n{n}")))
-            .collect::<Vec<_>>()
-    };
-    let t = std::time::Instant::now();
-    catalog.put_listing(root, nodes(), 1).unwrap();
-    eprintln!("put {:?}", t.elapsed());
-    catalog.flush();
-    eprintln!("put+flush {:?}", t.elapsed());
-    let t = std::time::Instant::now();
-    catalog.put_listing(root, nodes(), 1).unwrap();
-    eprintln!("relist {:?}", t.elapsed());
-    let t = std::time::Instant::now();
-    catalog.listing(root).unwrap();
-    eprintln!("hot listing {:?}", t.elapsed());
-    chill(&catalog);
-    let t = std::time::Instant::now();
-    catalog.listing(root).unwrap();
-    eprintln!("cold listing {:?}", t.elapsed());
-    let t = std::time::Instant::now();
-    for n in 0..1000 {
-        catalog
-            .upsert(root, node(&format!("x{n}"), "x"), None)
-            .unwrap();
-    }
-    eprintln!("1000 upserts {:?}", t.elapsed());
-}
