@@ -1,6 +1,8 @@
 //! The registry: one line per provider, one folder per driver, all with the same file names.
+//! `oss` is a piece that drivers share: uploads into Aliyun's object store.
 
 pub mod aliyundrive_open;
+pub mod oss;
 
 use crate::drive::ProviderInfo;
 
