@@ -3,11 +3,12 @@
 
 pub mod aliyundrive_open;
 pub mod oss;
+pub mod pan115_open;
 
 use crate::drive::ProviderInfo;
 
 /// Every provider, in the order people see them.
-pub static REGISTRY: &[&ProviderInfo] = &[&aliyundrive_open::INFO];
+pub static REGISTRY: &[&ProviderInfo] = &[&aliyundrive_open::INFO, &pan115_open::INFO];
 
 /// The provider with this key.
 pub fn find(key: &str) -> Option<&'static ProviderInfo> {
