@@ -306,3 +306,6 @@ impl Drive for Pan115 {
         upload::abandon(&self.api, session).await
     }
 }
+
+#[cfg(test)]
+mod flow_tests;

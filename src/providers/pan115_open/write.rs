@@ -38,7 +38,8 @@ pub async fn mkdir(api: &Api, parent: &NodeId, name: &str) -> Result<Node> {
         return made.ok_or_else(|| DriveError::bad_answer("mkdir", "no file_id"));
     };
     let stored = decode::nonempty(&data["file_name"]).unwrap_or_else(|| encoded.clone());
-    if stored != encoded {
+    // A spelling of the answer's own must not cost the directory: the node decides.
+    if stored != encoded && list::stat(api, &NodeId::new(id.as_str())).await?.name != name {
         trash_id(api, &NodeId::new(id), parent).await?;
         return Err(list::taken_error(name));
     }
@@ -84,8 +85,9 @@ pub async fn rename(api: &Api, node: &Node, name: &str) -> Result<Node> {
     let now = list::stat(api, &node.id).await?;
     let stored = set_name(api, &node.id, &encoded).await?;
     let stored = match stored {
-        Some(stored) => stored,
-        None => RULES.encode(&list::stat(api, &node.id).await?.name)?,
+        Some(stored) if stored == encoded => stored,
+        // Missing, or perhaps only spelled in another way: the node decides.
+        _ => RULES.encode(&list::stat(api, &node.id).await?.name)?,
     };
     if stored == encoded {
         return Ok(Node {
@@ -128,13 +130,13 @@ pub async fn move_to(api: &Api, node: &Node, parent: &NodeId) -> Result<Node> {
         return Ok(after);
     }
     // Somebody took the name meanwhile and ours was numbered: back to where it was.
+    list::require_dir(api, &before.parent).await?;
     send_move(api, &node.id, &before.parent).await?;
     set_name(api, &node.id, &RULES.encode(&before.name)?).await?;
     Err(list::taken_error(&node.name))
 }
 
 async fn send_move(api: &Api, id: &NodeId, parent: &NodeId) -> Result<()> {
-    list::require_dir(api, parent).await?;
     let pairs = [("file_ids", id.as_str()), ("to_cid", parent.as_str())];
     api.mutate("move", "/open/ufile/move", Repeat::Safe, &pairs)
         .await?;
