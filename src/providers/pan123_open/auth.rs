@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::api::{Repeat, answer_of, seconds, transport};
+use super::answer::{answer_of, seconds, transport};
+use super::api::Repeat;
 use crate::drive::{AccountEffect, DriveError, ErrorKind, decode};
 use crate::net::{
     Client, Clock, Credentials, FreshTokens, Refresher, Request, Retry, Secret, StoreError,

@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use super::api::{Api, Repeat, may_have_happened};
+use super::answer::may_have_happened;
+use super::api::{Api, Repeat};
 use super::list::{self, number};
 use super::names;
 use super::write::new_id;
@@ -85,6 +86,11 @@ pub async fn by_sha1(
             .await
             .map(Some),
     }
+}
+
+/// Refuses what neither call would take, before anything is read for it.
+pub fn check(request: &UploadRequest) -> Result<()> {
+    target(request).map(drop)
 }
 
 /// What both calls say about the wanted file. Without `duplicate` a taken name is an error; 2

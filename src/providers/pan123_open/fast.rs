@@ -15,6 +15,7 @@ pub async fn attempt(
     request: &UploadRequest,
     conversation: &Conversation<'_>,
 ) -> Result<Attempt> {
+    create::check(request)?;
     let known_md5 = conversation.known_digest(Kind::Md5);
     if let Some(sha1) = conversation.known_digest(Kind::Sha1)
         && let Some(node) = create::by_sha1(api, request, &sha1, known_md5.as_deref()).await?

@@ -3,22 +3,28 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `auth` | access tokens: developer and third-party |
-//! | `api` | JSON calls, error codes |
+//! | `api` | JSON calls |
+//! | `answer` | the envelope and its error codes |
 //! | `list` | listings, stat, decoding of entries, quota |
 //! | `read` | download links and ranged reads |
 //! | `write` | mkdir, rename, move, copy, trash, restore |
 //! | `create` | the two questions: by MD5, by SHA-1 |
 //! | `fast` | fast upload: which question when |
-//! | `upload` | streamed uploads in slices |
+//! | `upload` | streamed uploads: sessions and slices |
+//! | `commit` | their end |
 //! | `names` | names this provider holds |
 
+mod answer;
 mod api;
 mod auth;
+mod commit;
 mod create;
 mod fast;
 mod list;
 mod names;
 mod read;
+#[cfg(test)]
+mod tests;
 mod upload;
 mod write;
 
@@ -274,10 +280,10 @@ impl Drive for Pan123Drive {
         session: &UploadSession,
         _conversation: &Conversation<'_>,
     ) -> Result<Node> {
-        upload::commit(&self.api, request, session).await
+        commit::commit(&self.api, request, session).await
     }
 
     async fn abandon_upload(&self, session: &UploadSession) -> Result<()> {
-        upload::abandon(&self.api, session).await
+        commit::abandon(&self.api, session).await
     }
 }

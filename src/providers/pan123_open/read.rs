@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 
-use super::api::{Api, Repeat, seconds};
+use super::answer::seconds;
+use super::api::{Api, Repeat};
 use super::list::number;
 use crate::drive::{
     ByteStream, DriveError, ErrorKind, Node, NodeId, Ranged, Result, decode, get_range,

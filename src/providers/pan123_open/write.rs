@@ -6,7 +6,8 @@
 
 use serde_json::{Value, json};
 
-use super::api::{Api, Repeat, may_have_happened};
+use super::answer::may_have_happened;
+use super::api::{Api, Repeat};
 use super::create::{self, Asked};
 use super::list::{self, number};
 use super::names;
