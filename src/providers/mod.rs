@@ -1,11 +1,12 @@
 //! The registry: one line per provider, one folder per driver, all with the same file names.
 
 pub mod aliyundrive_open;
+pub mod pikpak;
 
 use crate::drive::ProviderInfo;
 
 /// Every provider, in the order people see them.
-pub static REGISTRY: &[&ProviderInfo] = &[&aliyundrive_open::INFO];
+pub static REGISTRY: &[&ProviderInfo] = &[&aliyundrive_open::INFO, &pikpak::INFO];
 
 /// The provider with this key.
 pub fn find(key: &str) -> Option<&'static ProviderInfo> {
