@@ -315,3 +315,6 @@ impl Drive for PikPak {
         upload::abandon(&self.api, session).await
     }
 }
+
+#[cfg(test)]
+mod tests;
