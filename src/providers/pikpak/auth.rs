@@ -288,6 +288,9 @@ impl Refresh {
                 if let AccountEffect::CoolDown(pause) = error.account {
                     self.client.breaker().trip(pause, &error.to_string());
                 }
+                if error.kind == ErrorKind::Risk && !wants_captcha(&error) {
+                    return Err(self.captcha.wall(error));
+                }
                 // No access token is involved here: nothing to refresh.
                 return Err(error.effect(AccountEffect::None));
             }

@@ -158,9 +158,9 @@ pub fn node(file: &Value, parent: Option<&NodeId>) -> Result<Node> {
         // Not part of any upload, so it is the server's own, where there is one.
         learn(Kind::Md5, "md5_checksum", Origin::Provider);
     }
-    // An id never gets other bytes (there is no overwrite), and `modified_time` changes with a
-    // rename: the id names the version.
-    let version = format!("{id}:{}", decode::text(&file["hash"]));
+    // An id never gets other bytes (there is no overwrite), `modified_time` changes with a
+    // rename, and not every answer repeats the hash: the id names the version.
+    let version = id.clone();
     let created = decode::rfc3339_ms(&file["created_time"]).unwrap_or(0);
     Ok(Node {
         id: NodeId::new(id),

@@ -39,9 +39,21 @@ impl Stand {
                 log.lock().unwrap().push(call.clone());
                 let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
                 let (status, answer) = script(&call, &body, &headers);
-                async move { (StatusCode::from_u16(status).unwrap(), answer.to_string()) }
+                // A text is a document of the object store.
+                let text = match answer {
+                    Value::String(text) => text,
+                    answer => answer.to_string(),
+                };
+                async move {
+                    (
+                        StatusCode::from_u16(status).unwrap(),
+                        [("etag", "\"E\"")],
+                        text,
+                    )
+                }
             },
         );
+        let app = app.layer(axum::extract::DefaultBodyLimit::disable());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, app).await });
@@ -49,12 +61,16 @@ impl Stand {
     }
 
     fn drive(&self, fields: &[(&str, &str)], secrets: &[(&str, &str)]) -> Arc<dyn Drive> {
+        let secrets = secrets.iter().copied();
+        let secrets = secrets.map(|(k, v)| (k.to_owned(), Secret::new(v)));
+        self.drive_over(fields, Arc::new(Store(Mutex::new(secrets.collect()))))
+    }
+
+    fn drive_over(&self, fields: &[(&str, &str)], store: Arc<Store>) -> Arc<dyn Drive> {
         let own = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
             let pairs = pairs.iter().copied();
             pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
         };
-        let secrets = own(secrets).into_iter();
-        let credentials = secrets.map(|(k, v)| (k, Secret::new(v))).collect();
         let base = self.base.as_str();
         open(DriveContext {
             profile: "p".to_owned(),
@@ -63,7 +79,7 @@ impl Stand {
             endpoints: own(&[("api", base), ("user", base), ("oss", base)]),
             overridden: ["api", "user", "oss"].map(str::to_owned).to_vec(),
             root: None,
-            credentials: Arc::new(Store(Mutex::new(credentials))),
+            credentials: store,
             clock: Arc::new(SystemClock),
             budget: Budget::new(&[]),
             breakers: Arc::new(NoBreakers),
@@ -431,4 +447,141 @@ async fn trash_of_something_gone_is_a_success() {
     let stand = Stand::start(|_, _, _| refusal(9, "file_in_recycle_bin")).await;
     let node = list::node(&file("a.bin", list::COMPLETE), None).unwrap();
     stand.signed_in().trash(&node).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_upload_in_parts_goes_on_after_a_restart() {
+    let done = AtomicUsize::new(0);
+    let stand = Stand::start(move |call, _, _| match call {
+        "POST /drive/v1/files" => (200, miss()),
+        // Initiate first, complete later: they differ in the query only.
+        "POST /b/upload_tmp/X" if done.fetch_add(1, Ordering::SeqCst) == 0 => {
+            let text = "<InitiateMultipartUploadResult><UploadId>U</UploadId></InitiateMultipartUploadResult>";
+            (200, json!(text))
+        }
+        "POST /b/upload_tmp/X" => (404, json!("<Error><Code>NoSuchUpload</Code></Error>")),
+        "PUT /b/upload_tmp/X" => (200, json!("")),
+        "GET /b/upload_tmp/X" => {
+            let text = "<ListPartsResult><IsTruncated>false</IsTruncated><Part><PartNumber>1</PartNumber>\
+                <ETag>\"E\"</ETag><Size>8388608</Size></Part><Part><PartNumber>2</PartNumber>\
+                <ETag>\"F\"</ETag><Size>5</Size></Part></ListPartsResult>";
+            (200, json!(text))
+        }
+        "GET /drive/v1/files/VOnew" => {
+            // Whole as soon as complete was asked for, though its answer said "gone".
+            let phase = if done.load(Ordering::SeqCst) < 2 { "PHASE_TYPE_PENDING" } else { list::COMPLETE };
+            (200, file("a.bin", phase))
+        }
+        _ => (404, json!({"error":"unexpected"})),
+    })
+    .await;
+    let secrets = [("access_token".to_owned(), Secret::new("at"))];
+    let store = Arc::new(Store(Mutex::new(secrets.into_iter().collect())));
+    let request = UploadRequest {
+        size: 20 << 20,
+        ..request()
+    };
+    let source = Source(Some(Origin::Computed));
+    let conversation = Conversation::new(&source, ReadBudget::None);
+    let drive = stand.drive_over(&[], store.clone());
+    let session = drive.open_upload(&request, &conversation).await.unwrap();
+    assert_eq!((session.part_size, session.parallel), (8 << 20, 4));
+    drop(drive);
+
+    let drive = stand.drive_over(&[], store.clone());
+    let session = drive.resume_upload(&request, session).await.unwrap();
+    let mut session = session.unwrap();
+    // The second part is shorter than it should be: it is sent again.
+    let numbers: Vec<u32> = session.accepted.iter().map(|part| part.number).collect();
+    assert_eq!(numbers, [1]);
+    for number in 2..=3 {
+        let range = session.part_range(request.size, number);
+        let bytes = Bytes::from(vec![1; (range.end - range.start) as usize]);
+        let part = drive.put_part(&session, number, bytes).await.unwrap();
+        session.accepted.push(part);
+    }
+    let node = drive
+        .commit_upload(&request, &session, &conversation)
+        .await
+        .unwrap();
+    assert_eq!(node.id.as_str(), "VOnew");
+    let left = store.0.lock().unwrap();
+    assert!(left.keys().all(|key| !key.starts_with("upload_key")));
+}
+
+#[tokio::test]
+async fn a_session_without_its_key_is_removed() {
+    let stand = Stand::start(|call, _, _| match call {
+        "GET /drive/v1/files/VOnew" => (200, file("a.bin", "PHASE_TYPE_PENDING")),
+        _ => (200, json!({})),
+    })
+    .await;
+    let session = UploadSession {
+        state: json!({"file_id":"VOnew","task_id":"VOtask","upload_id":"U"}),
+        part_size: 8 << 20,
+        parallel: 4,
+        accepted: Vec::new(),
+        node: None,
+    };
+    let resumed = stand.signed_in().resume_upload(&request(), session).await;
+    assert_eq!(resumed.unwrap(), None);
+    assert_eq!(stand.count("POST /drive/v1/files:batchDelete"), 1);
+    assert_eq!(stand.count("DELETE /drive/v1/tasks"), 1);
+}
+
+#[tokio::test]
+async fn a_create_whose_answer_was_lost_is_recognised() {
+    let stand = Stand::start(|call, _, _| match call {
+        "POST /drive/v1/files" => (502, json!("<html>gateway</html>")),
+        _ => {
+            let mut made = file("a.bin", list::COMPLETE);
+            made["created_time"] = json!("2099-01-01T00:00:00.000+08:00");
+            (200, json!({"files":[made],"next_page_token":""}))
+        }
+    })
+    .await;
+    let source = Source(Some(Origin::Computed));
+    let conversation = Conversation::new(&source, ReadBudget::None);
+    let attempt = stand
+        .signed_in()
+        .fast_upload(&request(), &conversation)
+        .await;
+    assert!(matches!(attempt.unwrap(), Attempt::Hit { .. }));
+    assert_eq!(stand.count("POST /drive/v1/files"), 1);
+}
+
+#[tokio::test]
+async fn a_refused_link_is_renewed_once() {
+    use futures_util::StreamExt;
+    let base = Arc::new(Mutex::new(String::new()));
+    let (links, own) = (AtomicUsize::new(0), base.clone());
+    let stand = Stand::start(move |call, _, headers| match call {
+        "GET /drive/v1/files/VOnew" => {
+            let n = links.fetch_add(1, Ordering::SeqCst);
+            let url = format!("{}/dl{n}?expire=4102444800", own.lock().unwrap());
+            (
+                200,
+                json!({"id":"VOnew","name":"a.bin","web_content_link":url}),
+            )
+        }
+        "GET /dl1" => {
+            assert!(headers.get("authorization").is_none());
+            assert!(headers.get("x-device-id").is_none());
+            (200, json!("0123456789"))
+        }
+        _ => (403, json!("")),
+    })
+    .await;
+    base.lock().unwrap().clone_from(&stand.base);
+    let node = list::node(&file("a.bin", list::COMPLETE), None).unwrap();
+    let drive = stand.signed_in();
+    for _ in 0..2 {
+        let mut stream = drive.read(&node, 0..4).await.unwrap();
+        let mut bytes = Vec::new();
+        while let Some(piece) = stream.next().await {
+            bytes.extend_from_slice(&piece.unwrap());
+        }
+        assert_eq!(bytes, b"0123");
+    }
+    assert_eq!(stand.count("GET /drive/v1/files/VOnew"), 2);
 }

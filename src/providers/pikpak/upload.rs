@@ -236,7 +236,10 @@ pub async fn commit(api: &Api, request: &UploadRequest, session: &UploadSession)
     }
     let task = decode::nonempty(&session.state["task_id"]);
     let file = wait_whole(api, &file_id, task.as_deref(), limit).await?;
-    session::forget(api, &file_id, upload_id.is_some()).await?;
+    // The file is there; a key left behind in the store ends by itself.
+    if let Err(error) = session::forget(api, &file_id, upload_id.is_some()).await {
+        tracing::warn!(%error, "the key of a finished upload was not removed");
+    }
     list::node(&file, Some(&request.parent))
 }
 

@@ -11,7 +11,7 @@ use super::api::{Api, Call, FILES, file_path, wire};
 use super::error::{is_named, may_be_done};
 use super::list;
 use super::names::{RULES, is_numbered};
-use crate::drive::{DriveError, ErrorKind, Node, NodeId, Result, decode};
+use crate::drive::{DriveError, ErrorKind, Node, NodeId, NodeKind, Result, decode};
 use crate::fingerprint::Kind;
 
 /// A name stays taken for a moment after a delete or a move (section 7).
@@ -41,6 +41,7 @@ pub async fn mkdir(api: &Api, parent: &NodeId, name: &str) -> Result<Node> {
         Err(error) => return Err(error),
     };
     let mut node = list::node(&folder, Some(parent))?;
+    node.kind = NodeKind::Dir;
     let got = decode::text(&folder["name"]);
     if got != encoded {
         delete(api, &node.id).await?;
@@ -90,7 +91,8 @@ pub async fn rename(api: &Api, node: &Node, name: &str) -> Result<Node> {
 
 async fn renamed(api: &Api, node: &Node, name: &str, answer: &Value) -> Result<Node> {
     let now = match list::node(answer, Some(&node.parent)) {
-        Ok(now) if now.id == node.id => now,
+        // An answer that leaves out half of the file must not make us forget it.
+        Ok(now) if now.id == node.id && answer["hash"].is_string() => now,
         _ => list::stat(api, &node.id).await?,
     };
     if now.name == name {
