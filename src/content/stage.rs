@@ -245,6 +245,11 @@ impl StageFile {
         &self.id
     }
 
+    /// Where its bytes are.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Writes `bytes` at `offset`. Blocks for the local disk only.
     ///
     /// # Errors
