@@ -19,7 +19,7 @@
 
 mod account;
 mod admin;
-// ALI
+pub mod aliyundrive_open;
 mod body;
 pub mod clock;
 mod content;
@@ -52,7 +52,7 @@ pub use simulator::{Ids, Kit, SimProfile, Simulator, SimulatorInfo};
 pub use tree::{Node, Tree};
 
 /// Every simulator there is.
-pub static SIMULATORS: &[SimulatorInfo] = &[];
+pub static SIMULATORS: &[SimulatorInfo] = &[aliyundrive_open::INFO];
 
 /// Starts a world of the simulators that the options name.
 ///
