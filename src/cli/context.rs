@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use super::table::Paint;
 use super::{CliError, Global};
-use crate::config::{Config, LoadOptions, Paths, Settings, load};
+use crate::config::{
+    Config, ConfigError, ConfigProblem, LoadOptions, Origin, Paths, Settings, load,
+};
 use crate::drive::ProviderInfo;
 use crate::net::SystemClock;
-use crate::profile::{Budgets, MemoryBreakers, OpenDeps, Profiles};
+use crate::profile::{Budgets, MemoryBreakers, OpenDeps, Profiles, check_addresses, find_provider};
 use crate::vault::Vault;
 
 /// Settings, places and registry of one run.
@@ -35,10 +37,12 @@ impl Context {
             config: global.config.clone(),
             state_dir: global.state_dir.clone(),
         })?;
+        let registry = crate::providers::REGISTRY;
+        check_provider_tables(&settings, &paths, registry)?;
         Ok(Context {
             settings,
             paths,
-            registry: crate::providers::REGISTRY,
+            registry,
             json: global.json,
             paint: Paint::of_stdout(),
         })
@@ -76,5 +80,71 @@ impl Context {
             budgets: Budgets::default(),
             instance: self.paths.instance()?,
         })
+    }
+}
+
+/// The settings know no providers; here the `[provider.KEY]` tables meet the registry.
+fn check_provider_tables(
+    settings: &Settings,
+    paths: &Paths,
+    registry: &[&'static ProviderInfo],
+) -> Result<(), ConfigError> {
+    let mut problems = Vec::new();
+    for (key, table) in &settings.providers {
+        let mut found = Vec::new();
+        match find_provider(registry, key) {
+            Ok(info) => check_addresses(&table.endpoints, info, &mut found),
+            Err(problem) => found.push(problem),
+        }
+        problems.extend(found.into_iter().map(|problem| ConfigProblem {
+            origin: Origin::File {
+                file: paths.config_file.clone(),
+                line: 0,
+            },
+            key: format!("provider.{key}"),
+            message: format!("[provider.{key}]: {}; {}", problem.message, problem.hint),
+        }));
+    }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(ConfigError { problems })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::profile::testing::context;
+    use super::*;
+    use crate::config::ProviderSettings;
+
+    #[test]
+    fn provider_tables_are_checked_against_the_registry() {
+        let home = tempfile::tempdir().unwrap();
+        let mut context = context(home.path());
+        let told = |context: &Context| {
+            check_provider_tables(&context.settings, &context.paths, context.registry)
+                .map_err(|error| error.to_string())
+        };
+        let mut table = ProviderSettings::default();
+        table
+            .endpoints
+            .insert("api".into(), "http://127.0.0.1:1".into());
+        context
+            .settings
+            .providers
+            .insert("fake".into(), table.clone());
+        assert_eq!(told(&context), Ok(()));
+        table
+            .endpoints
+            .insert("apl".into(), "http://elsewhere".into());
+        context
+            .settings
+            .providers
+            .insert("fake".into(), table.clone());
+        context.settings.providers.insert("fakee".into(), table);
+        let error = told(&context).unwrap_err();
+        assert_eq!(error.lines().count(), 3, "{error}");
+        assert!(error.contains("[provider.fakee]: unknown provider `fakee`; did you mean `fake`?"));
     }
 }

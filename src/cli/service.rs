@@ -29,7 +29,7 @@ impl Door {
     /// # Errors
     /// The operating system's.
     pub fn open(paths: &Paths, _lock: &DaemonLock) -> io::Result<Door> {
-        let path = paths.socket()?;
+        let path = paths.create_socket_dir()?;
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

@@ -79,12 +79,22 @@ impl Paths {
         self.state.join("daemon.lock")
     }
 
-    /// The daemon's socket (see [`socket_path`]).
+    /// The daemon's socket (see [`socket_path`]). Makes nothing.
     ///
     /// # Errors
     /// When no private directory for a short path can be had.
     pub fn socket(&self) -> io::Result<PathBuf> {
         socket_path(&self.runtime, &self.state)
+    }
+
+    /// The daemon's socket, with its directory made.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or is somebody else's.
+    pub fn create_socket_dir(&self) -> io::Result<PathBuf> {
+        make_private_dir(self.socket()?.parent().unwrap_or(Path::new("/")))?;
+        // Asked again: another user may have been faster below /tmp.
+        self.socket()
     }
 
     /// Makes data, state and cache directories, private to the user.
@@ -178,15 +188,14 @@ pub fn effective_uid() -> io::Result<u32> {
 }
 
 /// The socket's path: in `runtime`, else in `state`, else in a private directory below `/tmp`,
-/// the first one that fits the 107 bytes a Unix socket path may have. Makes its directory.
+/// the first one that fits the 107 bytes a Unix socket path may have. Makes nothing.
 ///
 /// # Errors
-/// When the directory cannot be made or belongs to somebody else.
+/// When the directory below `/tmp` is there but not a private one of ours.
 pub fn socket_path(runtime: &Path, state: &Path) -> io::Result<PathBuf> {
     for directory in [runtime, state] {
         let path = directory.join("panfuse.sock");
         if path.as_os_str().len() <= SOCKET_PATH_MAX {
-            make_private_dir(directory)?;
             return Ok(path);
         }
     }
@@ -197,19 +206,19 @@ pub fn socket_path(runtime: &Path, state: &Path) -> io::Result<PathBuf> {
         name.push_str(&format!("{byte:02x}"));
     }
     let directory = PathBuf::from(name);
-    match DirBuilder::new().mode(0o700).create(&directory) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(named(&directory, error));
+    // /tmp is everybody's: whoever made the directory first must have been us, or a stranger
+    // would play the daemon.
+    match fs::symlink_metadata(&directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(named(&directory, error)),
+        Ok(found) => {
+            if !found.is_dir() || found.uid() != uid || found.permissions().mode() & 0o077 != 0 {
+                return Err(io::Error::other(format!(
+                    "{} is not a private directory of yours; remove it or set store.runtime_dir",
+                    directory.display()
+                )));
+            }
         }
-        _ => {}
-    }
-    // /tmp is everybody's: whoever made the directory first must have been us.
-    let found = fs::symlink_metadata(&directory)?;
-    if !found.is_dir() || found.uid() != uid || found.permissions().mode() & 0o077 != 0 {
-        return Err(io::Error::other(format!(
-            "{} is not a private directory of yours; remove it or set store.runtime_dir",
-            directory.display()
-        )));
     }
     Ok(directory.join("panfuse.sock"))
 }
@@ -321,24 +330,28 @@ mod tests {
     #[test]
     fn long_state_directories_get_a_short_socket() {
         let home = tempfile::tempdir().unwrap();
-        let long = home.path().join("x".repeat(120));
-        let path = socket_path(&long, &long).unwrap();
+        let at = |name: &str| {
+            let state = home.path().join(name.repeat(120));
+            let state = state.to_str().unwrap();
+            resolve(&[("HOME", "/h")], &StoreSettings::default(), Some(state))
+        };
+        let paths = at("x");
+        let path = paths.socket().unwrap();
         assert!(path.as_os_str().len() <= SOCKET_PATH_MAX);
         let directory = path.parent().unwrap();
+        assert!(!directory.exists(), "asking makes nothing");
+        assert_eq!(paths.create_socket_dir().unwrap(), path);
         let mode = fs::metadata(directory).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
-        assert_eq!(socket_path(&long, &long).unwrap(), path);
-        let other = home.path().join("y".repeat(120));
-        let second = socket_path(&other, &other).unwrap();
-        assert_ne!(second, path);
+        assert_eq!(paths.create_socket_dir().unwrap(), path);
+        assert_ne!(at("y").socket().unwrap(), path);
         // Somebody else's door is refused.
         fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
-        assert!(socket_path(&long, &long).is_err());
+        assert!(paths.socket().is_err());
         fs::remove_dir(directory).unwrap();
-        fs::remove_dir(second.parent().unwrap()).unwrap();
         let short = home.path().join("s");
         assert_eq!(
-            socket_path(&long, &short).unwrap(),
+            socket_path(&paths.state, &short).unwrap(),
             short.join("panfuse.sock")
         );
     }

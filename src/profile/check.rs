@@ -1,5 +1,7 @@
 //! Whether a profile is complete and makes sense for its provider.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::placeholder::is_placeholder;
@@ -283,8 +285,13 @@ fn check_placeholders(
     }
 }
 
-fn check_endpoints(spec: &ProfileSpec, info: &ProviderInfo, problems: &mut Vec<Problem>) {
-    for (name, url) in &spec.settings.endpoints {
+/// Addresses of a profile or of a `[provider.KEY]` table: known names, https or this machine.
+pub fn check_addresses(
+    endpoints: &BTreeMap<String, String>,
+    info: &ProviderInfo,
+    problems: &mut Vec<Problem>,
+) {
+    for (name, url) in endpoints {
         if !info
             .endpoints
             .iter()
@@ -323,6 +330,10 @@ fn check_endpoints(spec: &ProfileSpec, info: &ProviderInfo, problems: &mut Vec<P
             ),
         }
     }
+}
+
+fn check_endpoints(spec: &ProfileSpec, info: &ProviderInfo, problems: &mut Vec<Problem>) {
+    check_addresses(&spec.settings.endpoints, info, problems);
     // Where no endpoint has a default (WebDAV, S3) the first is the server itself.
     let first = info.endpoints.first();
     if let Some(first) = first
@@ -491,5 +502,38 @@ mod tests {
         let text = format!(r#"{{{given},"endpoints":{{"api":"http://127.0.0.1:1"}}}}"#);
         let local = ProfileSpec::from_json("a", "fake", &text).unwrap();
         assert!(check(&local, &FAKE).iter().all(|problem| !problem.blocking));
+    }
+
+    #[test]
+    fn the_templates_are_whole_but_for_their_placeholders() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/config/profiles");
+        let mut seen = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            seen += 1;
+            let stem = path.file_stem().unwrap().to_str().unwrap();
+            let key = stem.split('-').next().unwrap();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let spec = ProfileSpec::from_json("a", key, &text).unwrap();
+            let stands_in = spec
+                .settings
+                .fields
+                .values()
+                .any(|value| is_placeholder(value, false))
+                || spec
+                    .secrets
+                    .values()
+                    .any(|value| is_placeholder(value.expose(), true));
+            assert!(stands_in, "{stem} has nothing to fill in");
+            if let Some(info) = crate::providers::find(key) {
+                for problem in check(&spec, info) {
+                    assert_eq!(problem.code, "placeholder", "{stem}: {}", problem.message);
+                }
+            }
+        }
+        assert!(seen >= 15, "{seen} templates");
     }
 }

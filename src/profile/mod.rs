@@ -27,7 +27,7 @@ mod validation;
 #[cfg(test)]
 pub(crate) mod fake;
 
-pub use check::{Problem, auth_mode, check, find_provider, given_secrets};
+pub use check::{Problem, auth_mode, check, check_addresses, find_provider, given_secrets};
 pub use mask::{mask, mask_field};
 pub use open::{Budgets, MemoryBreakers, OpenDeps, open};
 pub use placeholder::is_placeholder;
