@@ -111,7 +111,7 @@ async fn add(
         return Err(blocking.into());
     }
 
-    store_secrets(&vault, &spec, &given, &stored, known.as_ref(), info).await?;
+    store_secrets(&vault, &spec, &given).await?;
     if !matches!(known, Some((_, Source::ConfigFile))) {
         profiles.put(&context.paths, &spec.name, &spec.settings)?;
     }
@@ -282,29 +282,26 @@ fn same_mode(
     }
 }
 
-/// Puts the secrets into the vault in one step. With new ones, everything that was derived from
-/// the old ones (access tokens, learned ids) goes. Nobody refreshes meanwhile.
+/// Puts the secrets into the vault in one step. With new ones, what was derived from the old ones
+/// (access tokens, learned ids) goes. Nobody refreshes meanwhile.
 async fn store_secrets(
     vault: &std::sync::Arc<Vault>,
     spec: &ProfileSpec,
     given: &ProfileSpec,
-    stored: &Credentials,
-    known: Option<&(ProfileSettings, Source)>,
-    info: &ProviderInfo,
 ) -> Result<(), CliError> {
+    if given.secrets.is_empty() && spec.secrets.is_empty() {
+        return Ok(());
+    }
     let failed = |error: crate::net::StoreError| CliError::failed("local_disk", error.to_string());
     let store = vault.credentials(&spec.name);
     let _guard = store.lock().await.map_err(failed)?;
     let mut changed = given.secrets.clone();
-    // Rotated by somebody in the meantime: what is not given again stays as it is now.
-    let now = store.load().await.map_err(failed)?;
-    let renewed = !given.secrets.is_empty() || known.is_none();
-    if renewed {
-        let kept = given_secrets(now.clone(), info);
-        for name in now.keys().chain(stored.keys()) {
-            let keep = kept.contains_key(name) && spec.secrets.contains_key(name);
-            if !keep && !changed.contains_key(name) {
-                changed.insert(name.clone(), Secret::default());
+    if !given.secrets.is_empty() {
+        for name in store.load().await.map_err(failed)?.into_keys() {
+            // The device stays the same; another one would have to prove itself human again.
+            let keep = spec.secrets.contains_key(&name) || name.contains("device");
+            if !keep {
+                changed.insert(name, Secret::default());
             }
         }
     }
@@ -414,12 +411,15 @@ mod tests {
         vault
             .put("a", "access_expires_at", &Secret::new("99"))
             .unwrap();
+        vault
+            .put("a", "device_id", &Secret::new("learned"))
+            .unwrap();
         let again = r#"{"secrets":{"refresh_token":"new-refresh"}}"#;
         let reply = add_to(home.path(), args("a"), again).await.unwrap();
         assert_eq!(reply.json["updated"], true);
         assert_eq!(reply.json["profile"]["fields"]["client_id"], "c1");
         let kept = vault.load("a").unwrap();
-        assert_eq!(kept.len(), 1);
+        assert_eq!(vault.fields("a").unwrap(), ["device_id", "refresh_token"]);
         assert_eq!(kept["refresh_token"].expose(), "new-refresh");
         // Other settings with the old secrets.
         let other = r#"{"fields":{"client_id":"c2"},"read_only":true}"#;
