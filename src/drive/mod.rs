@@ -9,11 +9,13 @@
 //! | `upload` | [`UploadRequest`], [`Attempt`], [`UploadSession`], [`PartReceipt`] |
 //! | `names` | [`NameRules`]: reversible mapping of names a provider cannot hold |
 //! | `provider` | [`ProviderInfo`]: a provider in the registry, as data; [`DriveContext`] to open one |
+//! | `download` | ranged GETs, the account's client, listed hashes |
 //! | `decode` | lenient readers for provider JSON (ids as numbers, null lists) |
 
 mod capabilities;
 mod content;
 pub mod decode;
+mod download;
 mod error;
 pub mod names;
 mod node;
@@ -28,6 +30,7 @@ pub use capabilities::{
     Capabilities, Gives, GivesWhen, HashesDue, Overwrite, Question, UploadRules,
 };
 pub use content::{ByteStream, Content, Conversation, Cost, ReadBudget, collect};
+pub use download::{Ranged, get_range, listed, open_client, patience};
 pub use error::{AccountEffect, DriveError, ErrorKind, Result, errno_name};
 pub use names::NameRules;
 pub use node::{Cursor, Node, NodeId, NodeKind, Page, Quota};

@@ -45,3 +45,35 @@ pub struct NetError {
     /// What happened, without secrets.
     pub message: String,
 }
+
+impl NetError {
+    /// An error that trying again does not help.
+    pub(super) fn never(kind: NetErrorKind, op: &'static str, message: impl Into<String>) -> Self {
+        NetError {
+            kind,
+            retry: Retry::Never,
+            op,
+            message: message.into(),
+        }
+    }
+
+    /// An error whose cause may go away.
+    pub(super) fn passing(
+        kind: NetErrorKind,
+        op: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        NetError {
+            kind,
+            retry: Retry::Backoff,
+            op,
+            message: message.into(),
+        }
+    }
+}
+
+impl super::Retryable for NetError {
+    fn retry(&self) -> Retry {
+        self.retry
+    }
+}

@@ -1,10 +1,11 @@
 //! A request as data.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Method;
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// Deadlines of one request.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +49,7 @@ pub enum Redirects {
 }
 
 /// One field of a multipart form.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FormPart {
     /// Field name.
     pub name: String,
@@ -59,7 +60,7 @@ pub struct FormPart {
 }
 
 /// A request body.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub enum Body {
     /// None.
     #[default]
@@ -72,7 +73,8 @@ pub enum Body {
 }
 
 /// A request. Built with [`Request::get`] and friends, sent by [`super::Client::send`].
-#[derive(Clone, Debug)]
+/// `Debug` shows no secret: the URL is redacted, of headers and body only names and sizes appear.
+#[derive(Clone)]
 pub struct Request {
     /// Label for logs, metrics and errors, such as `list`.
     pub op: &'static str,
@@ -80,8 +82,8 @@ pub struct Request {
     pub method: Method,
     /// Absolute URL.
     pub url: String,
-    /// Headers; nothing but `Host`, `Content-Length`, `Accept-Encoding` and the account's
-    /// default headers is added.
+    /// Headers; nothing but `Host`, `Content-Length`, `Accept-Encoding`, `Accept: */*` and the
+    /// account's default headers is added, each only when it is not set here.
     pub headers: HeaderMap,
     /// Body.
     pub body: Body,
@@ -145,8 +147,10 @@ impl Request {
     }
 
     /// Sets a header; a value that cannot stand in a header is left out (and the server refuses).
+    /// `name` is in lower case. The value of a name such as `cookie` is marked sensitive.
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
-        if let Ok(value) = value.parse() {
+        if let Ok(mut value) = value.parse::<HeaderValue>() {
+            value.set_sensitive(super::redact::names_secret(name));
             self.headers.insert(name, value);
         }
         self
@@ -154,9 +158,7 @@ impl Request {
 
     /// `Authorization: Bearer ...`, marked sensitive.
     pub fn bearer(mut self, token: &super::Secret) -> Self {
-        if let Ok(mut value) =
-            reqwest::header::HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-        {
+        if let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {}", token.expose())) {
             value.set_sensitive(true);
             self.headers.insert(reqwest::header::AUTHORIZATION, value);
         }
@@ -218,4 +220,78 @@ fn encode_component(text: &str) -> String {
         .remove(b'_')
         .remove(b'~');
     percent_encoding::utf8_percent_encode(text, KEEP).to_string()
+}
+
+impl fmt::Debug for FormPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} bytes)", self.name, self.bytes.len())
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Body::Empty => f.write_str("Empty"),
+            Body::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Body::Multipart(parts) => f.debug_tuple("Multipart").field(parts).finish(),
+        }
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.headers.keys().map(HeaderName::as_str).collect();
+        f.debug_struct("Request")
+            .field("op", &self.op)
+            .field("method", &self.method)
+            .field("url", &super::redact_url(&self.url))
+            .field("headers", &names)
+            .field("body", &self.body)
+            .field("class", &self.class)
+            .field("deadlines", &self.deadlines)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let part = FormPart {
+            name: "signature".into(),
+            file_name: None,
+            bytes: Bytes::from_static(b"tell-nobody"),
+        };
+        let request = Request::post("login", "https://h.example/x?n=1")
+            .query("access_token", "tell-nobody")
+            .header("cookie", "tell-nobody")
+            .bearer(&crate::net::Secret::new("tell-nobody"));
+        assert!(request.headers["cookie"].is_sensitive());
+        for request in [
+            request.clone().form(&[("password", "tell-nobody")]),
+            request.multipart(vec![part]),
+        ] {
+            let shown = format!("{request:?}");
+            assert!(!shown.contains("tell-nobody"), "{shown}");
+            assert!(shown.contains("n=1") && shown.contains("cookie"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn queries_forms_and_ranges() {
+        let request = Request::get("list", "https://h.example/x")
+            .query("a b", "\u{4f60}/&=~")
+            .query("n", "1")
+            .range(&(5..10));
+        assert_eq!(
+            request.url,
+            "https://h.example/x?a%20b=%E4%BD%A0%2F%26%3D~&n=1"
+        );
+        assert_eq!(request.headers["range"], "bytes=5-9");
+        assert!(!request.accept_gzip);
+        let form = request.form(&[("k", "a+b c"), ("z", "")]);
+        assert!(matches!(&form.body, Body::Bytes(b) if b == "k=a%2Bb%20c&z="));
+    }
 }

@@ -1,0 +1,96 @@
+//! What an account was asked and how many bytes moved.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+
+/// The numbers of an account since the last reset.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Stat {
+    /// Requests by operation, refused ones too.
+    pub requests: BTreeMap<String, u64>,
+    /// Content bytes handed to clients, of cut bodies too.
+    pub bytes_down: u64,
+    /// Content bytes received from clients, of cut bodies too.
+    pub bytes_up: u64,
+    /// Uploads that needed no bytes.
+    pub rapid_hits: u64,
+    /// Fast upload attempts that found nothing.
+    pub rapid_misses: u64,
+    /// Proofs asked of a client (115's range challenge and the like).
+    pub challenges: u64,
+    /// Token refreshes granted.
+    pub refreshes: u64,
+}
+
+impl Stat {
+    /// Requests of one operation.
+    pub fn count(&self, op: &str) -> u64 {
+        self.requests.get(op).copied().unwrap_or(0)
+    }
+
+    /// All requests.
+    pub fn total(&self) -> u64 {
+        self.requests.values().sum()
+    }
+}
+
+/// The meters of an account.
+#[derive(Default)]
+pub struct Meters(Mutex<Stat>);
+
+impl Meters {
+    fn with(&self, change: impl FnOnce(&mut Stat)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// A request of `op` came in.
+    pub fn request(&self, op: &str) {
+        self.with(|stat| *stat.requests.entry(op.to_owned()).or_default() += 1);
+    }
+
+    /// Content bytes were sent.
+    pub fn down(&self, bytes: u64) {
+        self.with(|stat| stat.bytes_down += bytes);
+    }
+
+    /// Content bytes were received.
+    pub fn up(&self, bytes: u64) {
+        self.with(|stat| stat.bytes_up += bytes);
+    }
+
+    /// A fast upload attempt ended.
+    pub fn rapid(&self, hit: bool) {
+        self.with(|stat| {
+            *(if hit {
+                &mut stat.rapid_hits
+            } else {
+                &mut stat.rapid_misses
+            }) += 1;
+        });
+    }
+
+    /// A proof was asked for.
+    pub fn challenge(&self) {
+        self.with(|stat| stat.challenges += 1);
+    }
+
+    /// A token was refreshed.
+    pub fn refresh(&self) {
+        self.with(|stat| stat.refreshes += 1);
+    }
+
+    /// The numbers.
+    pub fn stat(&self) -> Stat {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Back to zero.
+    pub fn reset(&self) {
+        self.with(|stat| *stat = Stat::default());
+    }
+}

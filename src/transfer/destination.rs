@@ -1,0 +1,75 @@
+//! Where a transfer ends up. A draft belongs to its inode, not to its name: the place is asked
+//! when it matters, and may have changed since.
+
+use async_trait::async_trait;
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::TransferResult;
+use crate::drive::{DriveError, Node, NodeId};
+
+/// A name in a directory of a drive.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    /// Directory.
+    pub parent: NodeId,
+    /// Name.
+    pub name: String,
+    /// The node that stands there now.
+    pub replaces: Option<Node>,
+}
+
+/// Who wants the transfer.
+#[async_trait]
+pub trait Destination: Send + Sync {
+    /// Profile of the target. Never changes.
+    fn profile(&self) -> &str;
+
+    /// Where it belongs now; `None` when it was removed meanwhile.
+    fn place(&self) -> Option<Place>;
+
+    /// Held while the last name is settled, so that a rename waits or comes before.
+    async fn settle(&self) -> MutexGuard<'_, ()>;
+
+    /// The node is there, verified, under the name of the place.
+    fn published(&self, node: Node, result: &TransferResult);
+
+    /// It failed for good (or, when acknowledged, this time).
+    fn failed(&self, error: &DriveError, result: &TransferResult);
+}
+
+/// A place that nobody moves: transfers taken up from the journal.
+pub struct FixedDestination {
+    profile: String,
+    place: Place,
+    lock: Mutex<()>,
+}
+
+impl FixedDestination {
+    /// A fixed place.
+    pub fn new(profile: String, place: Place) -> Self {
+        FixedDestination {
+            profile,
+            place,
+            lock: Mutex::new(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Destination for FixedDestination {
+    fn profile(&self) -> &str {
+        &self.profile
+    }
+
+    fn place(&self) -> Option<Place> {
+        Some(self.place.clone())
+    }
+
+    async fn settle(&self) -> MutexGuard<'_, ()> {
+        self.lock.lock().await
+    }
+
+    fn published(&self, _node: Node, _result: &TransferResult) {}
+
+    fn failed(&self, _error: &DriveError, _result: &TransferResult) {}
+}

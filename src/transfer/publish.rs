@@ -1,0 +1,171 @@
+//! Names: temporary ones, swaps, and the clean-up of what a transfer left. Ids, never names, are
+//! deleted, and only ids that our own journal names.
+
+use super::destination::Place;
+use super::record::{Replaced, Swap};
+use crate::content::Volume;
+use crate::drive::{DriveError, ErrorKind, Node, NodeId, Result, UploadSession, patience};
+use crate::net::retry;
+
+const PREFIX: &str = "panfuse-tmp-";
+
+/// A temporary name with the same extension, this instance's id and a part of the transfer's id.
+/// It has no leading dot: for some providers everything after the last dot is the extension.
+pub fn temporary_name(name: &str, instance: &str, id: &str, max_bytes: usize) -> String {
+    let id: String = id.chars().take(8).collect();
+    let prefix = format!("{PREFIX}{instance}-{id}-");
+    let room = max_bytes.saturating_sub(prefix.len()).max(16);
+    let (stem, extension) = match name.rfind('.') {
+        Some(dot) if name.len() - dot < room => name.split_at(dot),
+        _ => (name, ""),
+    };
+    let mut keep = stem.len().min(room - extension.len());
+    while !stem.is_char_boundary(keep) {
+        keep -= 1;
+    }
+    format!("{prefix}{}{extension}", &stem[..keep])
+}
+
+/// Whether a name is one of ours (of any instance) for uploads and swaps under way.
+pub fn is_temporary_name(name: &str) -> bool {
+    name.strip_prefix(PREFIX)
+        .is_some_and(|rest| rest.split('-').count() >= 3)
+}
+
+/// The fresh node, waiting for it as long as the drive declares that writes may be invisible.
+///
+/// # Errors
+/// `NotFound` when it stays invisible.
+pub async fn fresh(volume: &Volume, id: &NodeId) -> Result<Node> {
+    let lag = volume.capabilities().listing_lag_ms;
+    let mut waited = 0;
+    loop {
+        match retry(patience(), || volume.drive.stat(id)).await {
+            Err(error) if error.kind == ErrorKind::NotFound && waited < lag => {
+                let pause = 500.min(lag - waited).max(50);
+                waited += pause;
+                tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Brings a verified node to its place when it is not there (the destination was renamed or moved).
+///
+/// # Errors
+/// `Exists` when somebody else holds the name by now.
+pub async fn settle(volume: &Volume, mut node: Node, place: &Place) -> Result<Node> {
+    if node.parent != place.parent {
+        node = volume.drive.move_to(&node, &place.parent).await?;
+    }
+    if node.name != place.name {
+        node = volume.drive.rename(&node, &place.name).await?;
+    }
+    Ok(node)
+}
+
+/// Gives the verified new node the name of the old one; the old one goes to the trash. `swap` is
+/// journaled already. Every step may have been done before (recovery).
+///
+/// # Errors
+/// When the new node did not get the name; the old one then has it back, if the provider lets us.
+pub async fn swap(volume: &Volume, new: Node, place: &Place, swap: &Swap) -> Result<Node> {
+    let drive = &volume.drive;
+    let old = match drive.stat(&swap.old.id).await {
+        Ok(old) => Some(old),
+        Err(error) if error.kind == ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    if let Some(old) = &old
+        && old.id != new.id
+        && old.parent == place.parent
+        && old.name == place.name
+    {
+        if old.version != swap.old.version {
+            return Err(DriveError::new(
+                ErrorKind::Exists,
+                format!("{} was changed by somebody else meanwhile", place.name),
+            ));
+        }
+        drive.rename(old, &swap.aside).await?;
+    }
+    let settled = match settle(volume, new, place).await {
+        Ok(settled) => settled,
+        Err(error) => {
+            if let Some(old) = old {
+                let aside = Node {
+                    name: swap.aside.clone(),
+                    ..old
+                };
+                if let Err(back) = drive.rename(&aside, &place.name).await {
+                    tracing::error!(name = place.name, error = %back, "the old file keeps the name {}", swap.aside);
+                }
+            }
+            return Err(error);
+        }
+    };
+    if let Some(old) = old
+        && old.id != settled.id
+    {
+        trash_exactly(volume, &swap.old).await?;
+    }
+    Ok(settled)
+}
+
+/// Trashes a node if it still has this version.
+///
+/// # Errors
+/// Those of the drive; another version is left alone without an error.
+pub async fn trash_exactly(volume: &Volume, node: &Replaced) -> Result<()> {
+    match retry(patience(), || volume.drive.stat(&node.id)).await {
+        Ok(now) if now.version == node.version => {
+            retry(patience(), || volume.drive.trash(&now)).await
+        }
+        Ok(_) => {
+            tracing::warn!(id = %node.id, "not trashed: it has another version by now");
+            Ok(())
+        }
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes what a transfer left at the provider.
+///
+/// # Errors
+/// When something could not be removed; the journal keeps it for the next start.
+pub async fn clean(
+    volume: &Volume,
+    session: Option<&UploadSession>,
+    created: Option<&NodeId>,
+) -> Result<()> {
+    if let Some(session) = session {
+        retry(patience(), || volume.drive.abandon_upload(session)).await?;
+    }
+    if let Some(id) = created {
+        match retry(patience(), || volume.drive.stat(id)).await {
+            Ok(node) => retry(patience(), || volume.drive.trash(&node)).await?,
+            Err(error) if error.kind == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_temporary_name_keeps_the_extension() {
+        let name = temporary_name("film (1).mkv", "ab12", "0123456789abcdef", 255);
+        assert_eq!(name, "panfuse-tmp-ab12-01234567-film (1).mkv");
+        assert!(is_temporary_name(&name));
+        assert!(!is_temporary_name("panfuse-tmp-notes.txt"));
+        let bare = temporary_name("README", "i", "x", 255);
+        assert!(!bare.contains('.'));
+        let long = temporary_name(&format!("{}.txt", "长".repeat(100)), "i", "x", 255);
+        assert!(long.len() <= 255 && long.ends_with(".txt"));
+    }
+}

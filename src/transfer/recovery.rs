@@ -1,0 +1,202 @@
+//! What a crash left: acknowledged transfers are taken up, uploads under way are resumed, the
+//! rest is cleaned at the provider. Nothing is published that nobody was promised, unless its
+//! upload was under way and its content is still the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::destination::{Destination, FixedDestination, Place};
+use super::engine::{Engine, TransferSpec};
+use super::record::{ParkedUnlink, TransferRecord};
+use crate::content::{
+    ContentRecord, ContentRef, ExtentMap, LeftOver, RemoteContent, SealedDraft, Source,
+};
+use crate::drive::{DriveError, ErrorKind, NodeId, Result};
+use crate::fingerprint::Fingerprints;
+use crate::net::{Priority, with_priority};
+
+impl Engine {
+    /// The records of the journal that will be taken up, for the tree to show their files at once.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn journaled(&self) -> Result<Vec<TransferRecord>> {
+        self.journal()
+            .all::<TransferRecord>(TransferRecord::KIND)
+            .map_err(|error| DriveError::new(ErrorKind::LocalDisk, error.to_string()))
+    }
+
+    /// Takes up what the journal holds. `destination` may give a record a live place in the tree.
+    /// Returns the stage files that nobody claims: drafts that were open when we died.
+    ///
+    /// # Errors
+    /// When the journal or the stage cannot be read.
+    pub async fn recover(
+        &self,
+        destination: impl Fn(&TransferRecord, &ContentRef) -> Option<Arc<dyn Destination>>,
+    ) -> Result<Vec<LeftOver>> {
+        let records = self.journaled()?;
+        let mut claimed = Vec::new();
+        for record in &records {
+            files_of(&record.source, &mut claimed);
+        }
+        let parked = self
+            .journal()
+            .all::<ParkedUnlink>(ParkedUnlink::KIND)
+            .map_err(|error| DriveError::new(ErrorKind::LocalDisk, error.to_string()))?;
+        self.lock_parked().extend(parked.iter().cloned());
+        let known: Vec<String> = records.iter().map(|record| record.id.clone()).collect();
+        for record in records {
+            self.take_up(record, &destination).await;
+        }
+        // Unlinks whose transfers are verified and forgotten are finished.
+        for entry in parked {
+            for id in entry.transfers.iter().filter(|id| !known.contains(id)) {
+                let engine = self.clone();
+                let id = id.clone();
+                tokio::spawn(with_priority(Priority::Background, async move {
+                    engine.release_parked(&id).await;
+                }));
+            }
+        }
+        let stage = self.stage();
+        let mut left = stage
+            .left_overs()
+            .map_err(|error| DriveError::new(ErrorKind::LocalDisk, format!("stage: {error}")))?;
+        left.retain(|file| !claimed.contains(&file.id));
+        let (mine, temporary): (Vec<_>, Vec<_>) = left
+            .into_iter()
+            .partition(|file| !file.note.profile.is_empty());
+        for file in temporary {
+            if let Ok(file) = stage.reopen(&file.id) {
+                file.discard();
+            }
+        }
+        Ok(mine)
+    }
+
+    async fn take_up(
+        &self,
+        mut record: TransferRecord,
+        destination: &impl Fn(&TransferRecord, &ContentRef) -> Option<Arc<dyn Destination>>,
+    ) {
+        let promised = record.acknowledged;
+        let under_way = record.session.is_some() || record.created.is_some();
+        let content = if record.abandoned || !(promised || under_way) {
+            None
+        } else {
+            match self.revive(&record.source).await {
+                Ok(content) => Some(content),
+                Err(error) if promised => {
+                    tracing::error!(
+                        name = record.name, profile = record.profile, %error,
+                        "a promised transfer cannot be taken up; it stays in the journal"
+                    );
+                    return;
+                }
+                Err(_) => None,
+            }
+        };
+        let Some(content) = content else {
+            let engine = self.clone();
+            tokio::spawn(with_priority(Priority::Background, async move {
+                engine.clean_up(&mut record).await;
+            }));
+            return;
+        };
+        record.acknowledged = true;
+        let destination = match destination(&record, &content) {
+            Some(destination) => destination,
+            None => {
+                let replaces = self.replaced_node(&record).await;
+                let place = Place {
+                    parent: record.parent.clone(),
+                    name: record.name.clone(),
+                    replaces,
+                };
+                Arc::new(FixedDestination::new(record.profile.clone(), place))
+            }
+        };
+        let spec = TransferSpec {
+            content,
+            destination,
+            source_label: record.source_label.clone(),
+            modified: record.modified,
+            acknowledged: true,
+            delay: Duration::ZERO,
+            after: None,
+        };
+        self.spawn(record, spec);
+    }
+
+    async fn replaced_node(&self, record: &TransferRecord) -> Option<crate::drive::Node> {
+        let replaced = record.replaces.as_ref()?;
+        let volume = self.volume(&record.profile).ok()?;
+        let node = volume.drive.stat(&replaced.id).await.ok()?;
+        (node.version == replaced.version).then_some(node)
+    }
+
+    /// A content from its record.
+    ///
+    /// # Errors
+    /// `Changed` when a remote node has another version, `LocalDisk` when staged bytes are gone.
+    pub async fn revive(&self, record: &ContentRecord) -> Result<ContentRef> {
+        match record {
+            ContentRecord::Remote {
+                profile,
+                id,
+                size,
+                version,
+            } => self.revive_remote(profile, id, *size, version).await,
+            ContentRecord::Sealed { size, file, pieces } => {
+                let file = match file {
+                    Some(id) => Some(self.stage().reopen(id)?),
+                    None => None,
+                };
+                let mut extents = ExtentMap::default();
+                for piece in pieces {
+                    let source = match &piece.from {
+                        None => Source::Stage,
+                        Some((record, at)) => {
+                            let content = Box::pin(self.revive(record)).await?;
+                            Source::Content { content, at: *at }
+                        }
+                    };
+                    extents.insert(piece.start..piece.end, source);
+                }
+                let sealed = SealedDraft::new(*size, extents, file, Fingerprints::new());
+                Ok(ContentRef::Sealed(Arc::new(sealed)))
+            }
+        }
+    }
+
+    async fn revive_remote(
+        &self,
+        profile: &str,
+        id: &NodeId,
+        size: u64,
+        version: &str,
+    ) -> Result<ContentRef> {
+        let volume = self.volume(profile)?;
+        let node = volume.drive.stat(id).await?;
+        if node.size != size || node.version != version {
+            return Err(DriveError::new(
+                ErrorKind::Changed,
+                format!("{} on {profile} changed meanwhile", node.name),
+            ));
+        }
+        let content = RemoteContent::new(volume, node, self.catalog().clone());
+        Ok(ContentRef::Remote(Arc::new(content)))
+    }
+}
+
+fn files_of(record: &ContentRecord, into: &mut Vec<String>) {
+    if let ContentRecord::Sealed { file, pieces, .. } = record {
+        into.extend(file.clone());
+        for piece in pieces {
+            if let Some((record, _)) = &piece.from {
+                files_of(record, into);
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! A running transfer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::TransferResult;
+use crate::drive::{DriveError, ErrorKind, NodeId, Result};
+
+/// How far a transfer is.
+#[derive(Clone, Debug)]
+pub enum TaskState {
+    /// Waiting for its turn.
+    Queued,
+    /// Under way.
+    Running,
+    /// Verified.
+    Done(Arc<TransferResult>),
+    /// Failed. An acknowledged one is tried again later.
+    Failed(DriveError),
+    /// Given up on request; nothing was published.
+    Cancelled,
+}
+
+impl TaskState {
+    /// Whether nothing more will happen by itself.
+    pub fn is_over(&self) -> bool {
+        !matches!(self, TaskState::Queued | TaskState::Running)
+    }
+}
+
+/// Counters of a transfer, in bytes of content.
+#[derive(Debug, Default)]
+pub struct Progress {
+    work: AtomicU64,
+    done: AtomicU64,
+    sent: AtomicU64,
+    calls: AtomicU64,
+}
+
+impl Progress {
+    /// Sets how many bytes have to be handled in all (reads and sends).
+    pub(super) fn plan(&self, bytes: u64) {
+        self.work.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn read(&self, bytes: u64) {
+        self.done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn sent(&self, bytes: u64) {
+        self.done.fetch_add(bytes, Ordering::Relaxed);
+        self.sent.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn call(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Bytes sent to the target.
+    pub fn bytes_sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Operations asked of the target.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// How much of `size` may be told as copied: in step with the work, never all of it.
+    pub fn credit(&self, size: u64) -> u64 {
+        let work = self.work.load(Ordering::Relaxed);
+        if work == 0 || size == 0 {
+            return 0;
+        }
+        let done = self.done.load(Ordering::Relaxed).min(work);
+        let share = u128::from(size) * u128::from(done) / u128::from(work);
+        u64::try_from(share).unwrap_or(u64::MAX).min(size - 1)
+    }
+}
+
+/// A transfer under way, shared by everybody who is interested in it.
+pub struct Task {
+    /// Transfer id.
+    pub id: String,
+    /// Target profile.
+    pub profile: String,
+    /// `profile:/path` of the source, or `written`.
+    pub source_label: String,
+    /// Bytes.
+    pub size: u64,
+    /// The remote node it reads: profile and id.
+    pub source_node: Option<(String, NodeId)>,
+    /// Counters.
+    pub progress: Progress,
+    pub(super) cancel: CancellationToken,
+    pub(super) state: watch::Sender<TaskState>,
+}
+
+impl Task {
+    /// The state now.
+    pub fn state(&self) -> TaskState {
+        self.state.borrow().clone()
+    }
+
+    /// Gives it up. What it left at the provider is cleaned behind.
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// The transfer's error, or `Cancelled`.
+    pub async fn wait(&self) -> Result<Arc<TransferResult>> {
+        let mut changes = self.state.subscribe();
+        loop {
+            match &*changes.borrow_and_update() {
+                TaskState::Done(result) => return Ok(result.clone()),
+                TaskState::Failed(error) => return Err(error.clone()),
+                TaskState::Cancelled => return Err(cancelled()),
+                TaskState::Queued | TaskState::Running => {}
+            }
+            if changes.changed().await.is_err() {
+                return Err(cancelled());
+            }
+        }
+    }
+}
+
+/// The error of a transfer that was given up.
+pub(super) fn cancelled() -> DriveError {
+    DriveError::new(ErrorKind::Cancelled, "the copy was cancelled")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credit_keeps_step_and_withholds_the_last_byte() {
+        let progress = Progress::default();
+        assert_eq!(progress.credit(100), 0);
+        progress.plan(200);
+        progress.read(100);
+        assert_eq!(progress.credit(100), 50);
+        progress.sent(500);
+        assert_eq!(progress.credit(100), 99);
+        assert_eq!(progress.credit(0), 0);
+    }
+}

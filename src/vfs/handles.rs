@@ -1,0 +1,103 @@
+//! Open files and directories.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use bytes::Bytes;
+
+use super::attr::FileKind;
+use super::error::{FsError, FsResult};
+use super::inode::Inode;
+use crate::content::RemoteContent;
+
+/// An open file or directory.
+pub(super) enum Handle {
+    File(FileHandle),
+    Dir(DirHandle),
+    /// A virtual file with the text it had when it was opened.
+    Text(Bytes),
+}
+
+/// An open file.
+pub(super) struct FileHandle {
+    pub inode: Arc<Inode>,
+    pub write: bool,
+    pub append: bool,
+    /// The process that opened it.
+    pub opener: u32,
+    /// Written since the last commit.
+    pub wrote: AtomicBool,
+    /// The writer was killed: nothing is published.
+    pub killed: AtomicBool,
+    /// Where sequential reading goes on, and how far reading ahead may go.
+    pub reading: Mutex<super::blocks::Sequence>,
+    /// The content this handle reads, with the version it had at open.
+    pub content: Mutex<Option<Arc<RemoteContent>>>,
+}
+
+/// An open directory: the names it had when it was opened, so that offsets stay good.
+pub(super) struct DirHandle {
+    pub entries: Vec<DirEntry>,
+}
+
+/// A name in a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirEntry {
+    /// Inode number.
+    pub ino: u64,
+    /// Kind.
+    pub kind: FileKind,
+    /// Name.
+    pub name: String,
+}
+
+/// An opened handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Its number.
+    pub handle: u64,
+    /// The kernel may keep the pages it has.
+    pub keep_cache: bool,
+    /// The kernel must not cache (virtual files).
+    pub direct: bool,
+}
+
+/// The table of open handles.
+#[derive(Default)]
+pub(super) struct Handles {
+    open: RwLock<HashMap<u64, Arc<Handle>>>,
+    last: AtomicU64,
+}
+
+impl Handles {
+    pub fn add(&self, handle: Handle) -> u64 {
+        let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        open.insert(number, Arc::new(handle));
+        number
+    }
+
+    pub fn get(&self, number: u64) -> FsResult<Arc<Handle>> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        open.get(&number).cloned().ok_or(FsError::new(libc::EBADF))
+    }
+
+    pub fn remove(&self, number: u64) -> Option<Arc<Handle>> {
+        self.open.write().unwrap_or_else(PoisonError::into_inner).remove(&number)
+    }
+
+    pub fn len(&self) -> usize {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+impl Handle {
+    pub fn file(&self) -> FsResult<&FileHandle> {
+        match self {
+            Handle::File(file) => Ok(file),
+            Handle::Dir(_) => Err(FsError::new(libc::EISDIR)),
+            Handle::Text(_) => Err(FsError::new(libc::EBADF)),
+        }
+    }
+}
