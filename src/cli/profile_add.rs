@@ -429,7 +429,7 @@ mod tests {
         // Another way to log in: the old secrets go.
         let cookie = r#"{"auth_mode":"manual_cookie","secrets":{"cookie":"UID=5"}}"#;
         add_to(home.path(), args("a"), cookie).await.unwrap();
-        assert_eq!(vault.fields("a").unwrap(), ["cookie"]);
+        assert_eq!(vault.fields("a").unwrap(), ["cookie", "device_id"]);
     }
 
     #[tokio::test]
