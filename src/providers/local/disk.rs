@@ -395,3 +395,27 @@ pub fn node(parent: &str, name: &OsStr, stat: &Stat, digests: Option<&Digests>) 
         raw: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::SystemClock;
+
+    #[test]
+    fn mounts_of_ours_are_not_entered() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("home/cloud/sub")).unwrap();
+        let state = root.join("state");
+        let disk = Disk::open(root.to_str().unwrap(), &state, Arc::new(SystemClock)).unwrap();
+        assert!(disk.stat(&NodeId::new("home/cloud/sub")).is_ok());
+        let later = Instant::now() + Duration::from_secs(3600);
+        *disk.own_mounts.lock().unwrap() = Some((later, [root.join("home/cloud")].into()));
+        for id in ["home/cloud", "home/cloud/sub"] {
+            let error = disk.stat(&NodeId::new(id)).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::NotFound, "{id}");
+        }
+        let page = super::super::list::page(&disk, &NodeId::new("home"), None).unwrap();
+        assert!(page.nodes.is_empty());
+    }
+}

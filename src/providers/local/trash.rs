@@ -214,3 +214,49 @@ fn read_note(bin: &OwnedFd, name: &OsStr) -> Option<Note> {
         .ok()?;
     serde_json::from_slice(&text).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::SystemClock;
+    use std::sync::Arc;
+
+    /// What happens where another file system is mounted below the top.
+    #[test]
+    fn a_trash_beside_the_entry_gives_back_too() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path().join("root");
+        std::fs::create_dir_all(root.join("mounted")).unwrap();
+        std::fs::write(root.join("mounted/f"), "f").unwrap();
+        let state = temp.path().join("state");
+        let disk = Disk::open(root.to_str().unwrap(), &state, Arc::new(SystemClock)).unwrap();
+        let node = disk.stat(&NodeId::new("mounted/f")).unwrap();
+        let (from, stat) = disk.known(&node).unwrap();
+        trash_below(&disk, &node, &from, &stat, "mounted").unwrap();
+        assert!(!root.join("mounted/f").exists());
+        assert!(root.join("mounted").join(names::TRASH).is_dir());
+        let page = super::super::list::page(&disk, &NodeId::new("mounted"), None).unwrap();
+        assert!(page.nodes.is_empty());
+        assert_eq!(restore(&disk, &node).unwrap().id, node.id);
+        assert_eq!(std::fs::read(root.join("mounted/f")).unwrap(), b"f");
+    }
+
+    #[test]
+    fn an_entry_that_slipped_in_goes_back() {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::write(temp.path().join("f"), "f").unwrap();
+        let state = temp.path().join("state");
+        let path = temp.path().to_str().unwrap();
+        let disk = Disk::open(path, &state, Arc::new(SystemClock)).unwrap();
+        let node = disk.stat(&NodeId::new("f")).unwrap();
+        let (from, stat) = disk.known(&node).unwrap();
+        // Between the check and the rename.
+        std::fs::rename(temp.path().join("f"), temp.path().join("g")).unwrap();
+        std::fs::write(temp.path().join("f"), "other").unwrap();
+        let error = trash_below(&disk, &node, &from, &stat, "").unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Changed);
+        assert_eq!(std::fs::read(temp.path().join("f")).unwrap(), b"other");
+        let bin = std::fs::read_dir(temp.path().join(names::TRASH)).unwrap();
+        assert_eq!(bin.count(), 0, "nothing is left in the trash");
+    }
+}
