@@ -94,7 +94,9 @@ impl Vfs {
                 changes: OnceLock::new(),
             }),
         };
-        vfs.core.engine.on_parked(Arc::new(landing::ParkedLanding::new(&vfs)));
+        vfs.core
+            .engine
+            .on_parked(Arc::new(landing::ParkedLanding::new(&vfs)));
         vfs
     }
 
