@@ -308,6 +308,15 @@ impl Vfs {
         })
     }
 
+    /// Transfers, oldest first, as JSON.
+    pub fn tasks(&self) -> Vec<Value> {
+        self.engine()
+            .tasks()
+            .iter()
+            .map(|task| task_json(task))
+            .collect()
+    }
+
     fn metrics(&self) -> String {
         let metrics = crate::observe::metrics();
         let engine = self.engine();

@@ -88,6 +88,10 @@ impl Destination for Landing {
             });
             state.key = entry.as_ref().map(|entry| entry.key).or(state.key);
             state.replaces = None;
+            if state.pending.is_none() {
+                // A revived file has no other mark of being on its way.
+                state.sealing = None;
+            }
             state.error = None;
             state.result = Some(json.clone());
             if state
