@@ -28,7 +28,7 @@ mod faults;
 mod inventory;
 mod meters;
 pub mod oss;
-mod pikpak;
+pub mod pikpak;
 mod rate;
 mod recorder;
 mod server;

@@ -37,8 +37,6 @@ struct Refresh {
 pub(super) struct Tokens {
     access: HashMap<String, Access>,
     refresh: HashMap<String, Refresh>,
-    /// The refresh token each profile shows, by profile name.
-    shown: HashMap<String, String>,
 }
 
 impl PikPak {
@@ -46,22 +44,15 @@ impl PikPak {
         format!("os.{}", URL_SAFE_NO_PAD.encode(self.kit.ids.hex(48)))
     }
 
-    /// A refresh token that nobody used yet, the same until somebody did.
+    /// A refresh token of the web client for a profile, new at each call.
     pub(super) fn profile_token(&self, account: &Arc<Account>) -> String {
-        let mut state = self.state();
-        let tokens = &mut state.tokens;
-        let shown = tokens.shown.get(&account.profile);
-        if let Some(token) = shown.filter(|t| tokens.refresh.get(*t).is_some_and(|r| !r.spent)) {
-            return token.clone();
-        }
         let token = self.new_refresh();
         let refresh = Refresh {
             account: account.clone(),
             client: clients::WEB_ID.to_owned(),
             spent: false,
         };
-        tokens.refresh.insert(token.clone(), refresh);
-        tokens.shown.insert(account.profile.clone(), token.clone());
+        self.state().tokens.refresh.insert(token.clone(), refresh);
         token
     }
 

@@ -64,6 +64,12 @@ impl ApiError {
         ApiError::new(400, 9, "captcha_invalid", "Verification code is invalid")
     }
 
+    /// 10: too many calls; the sheet gives it no name.
+    pub(super) fn too_frequent() -> ApiError {
+        let text = "The operation is too frequent, try again later";
+        ApiError::new(429, 10, "too_frequent", text)
+    }
+
     /// 401 with code 16.
     pub(super) fn unauthenticated() -> ApiError {
         let text = "The access token is missing, wrong or expired";
@@ -83,6 +89,7 @@ impl ApiError {
             ("", 3) => "file_duplicated_name",
             ("", 8) => "file_space_not_enough",
             ("", 9 | 4002) => "captcha_invalid",
+            ("", 10) => "too_frequent",
             ("", 16) => "unauthenticated",
             ("", 11) => "task_daily_create_limit",
             ("", 4126) => "invalid_grant",

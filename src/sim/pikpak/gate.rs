@@ -228,6 +228,11 @@ impl Ctx<'_> {
         if !is_hex(device, 32) {
             return Err(ApiError::bad_request("X-Device-Id is missing"));
         }
+        let rate = self.account.knobs.number("calls_per_second", 1_000_000) as f64;
+        let bucket = format!("{} calls", self.account.profile);
+        if sim.kit.rates.take(&bucket, rate, rate.max(1.0)).is_err() {
+            return Err(ApiError::too_frequent());
+        }
         let captcha = header(headers, "x-captcha-token");
         sim.check_captcha(&self.account, self.op, captcha, device)?;
         sim.settle();

@@ -33,7 +33,7 @@
 //! | `captcha_url` | captcha init asks for a human; off |
 //! | `captcha_life_s` | 300 |
 //! | `signin_without_device` | sign-in works without `X-Device-Id`; off |
-//! | `false_gcid:PATH` | the file at PATH lists this gcid (40 hex) |
+//! | `false_gcid:PATH` | the file at PATH lists this gcid (40 hex); a create with it gets the file's bytes, and the true gcid of a seeded file stays known too |
 //! | `cid_twin` | `SEED,SIZE` of a synthetic content, or `PATH`: makes another content of its CID known, and the oracle answers that one's gcid |
 //! | `cid_miss_500` | the oracle's older answer to a miss; off |
 //! | `verify_gcid` | bytes that do not fit the claimed gcid are refused; off, as the real one |
@@ -51,6 +51,7 @@
 //! | `delete_one` | what `DELETE files/ID` does: `permanent`, or `trash` |
 //! | `list_md5` | listings show `md5_checksum` of seeded files; off |
 //! | `max_batch` | ids per batch call, 100 |
+//! | `calls_per_second` | more are refused with error 10; off |
 
 mod auth;
 mod batch;
@@ -303,6 +304,7 @@ impl Simulator for PikPak {
             "delete_one",
             "list_md5",
             "max_batch",
+            "calls_per_second",
         ]
     }
 

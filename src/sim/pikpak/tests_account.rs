@@ -245,7 +245,7 @@ async fn listings() {
         .unwrap();
     assert_eq!(
         client.refused("GET", &all, Value::Null).await,
-        error(400, 10, "unknown")
+        error(400, 10, "too_frequent")
     );
     assert_eq!(
         client.ok("GET", &all, Value::Null).await["files"]
@@ -378,4 +378,11 @@ async fn names_moves_and_trash() {
     let quota = client.ok("GET", "/drive/v1/about", Value::Null).await;
     assert_eq!(quota["quota"]["usage"], "8");
     assert_eq!(quota["quota"]["limit"], "10995116277760");
+    client.world.set("pikpak", "calls_per_second", "1").unwrap();
+    let mut refused = 0;
+    for _ in 0..50 {
+        let (status, answer) = client.call("GET", "/drive/v1/about", Value::Null).await;
+        refused += usize::from(status == 429 && answer["error_code"] == 10);
+    }
+    assert!(refused > 0);
 }
