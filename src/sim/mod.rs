@@ -29,6 +29,7 @@ mod inventory;
 mod meters;
 pub mod oss;
 mod pan123_open;
+pub mod pikpak;
 mod rate;
 mod recorder;
 mod server;
