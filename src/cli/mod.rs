@@ -1,1 +1,47 @@
-//! (to be written)
+//! The commands. Each parses its words, asks the rooms below, and answers with a [`Reply`] that
+//! is rendered in one place, as a table or as one JSON document.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `args` | the command line as clap knows it; `mount.fuse` calls |
+//! | `reply` | [`Reply`], [`CliError`], exit codes, rendering |
+//! | `table` | aligned tables; colour and `NO_COLOR` |
+//! | `context` | [`Context`]: settings, places, registry of one run |
+//! | `run` | [`main`]: parse, dispatch, print |
+//! | `service` | the daemon's door: HTTP on a Unix socket |
+//! | `client` | the other side of that door |
+//! | `lock` | [`lock::DaemonLock`]: one daemon per state directory |
+//! | `provider`, `profile`, `profile_add` | providers and profiles |
+//! | `mount`, `umount`, `status`, `sync` | the daemon |
+//! | `refresh`, `hash`, `cp`, `mv`, `plan`, `task` | files in a running mount |
+//! | `sim`, `demo` | simulators |
+
+mod args;
+pub mod client;
+mod context;
+pub mod cp;
+pub mod demo;
+pub mod hash;
+pub mod lock;
+pub mod mount;
+pub mod mv;
+pub mod plan;
+pub mod profile;
+pub mod profile_add;
+pub mod provider;
+pub mod refresh;
+mod reply;
+mod run;
+pub mod service;
+pub mod sim;
+pub mod status;
+pub mod sync;
+mod table;
+pub mod task;
+pub mod umount;
+
+pub use args::{Cli, Command, Global};
+pub use context::Context;
+pub use reply::{CliError, CliResult, EXIT_DONE, EXIT_FAILED, EXIT_USAGE, Reply};
+pub use run::main;
+pub use table::{Paint, Table};

@@ -195,6 +195,29 @@ impl Draft {
         ))
     }
 
+    /// Whether all its bytes are on this machine.
+    pub fn is_local(&self) -> bool {
+        self.state().extents.is_local()
+    }
+
+    /// The content that is the only thing in it, from its first byte on.
+    pub fn only_reference(&self) -> Option<ContentRef> {
+        let state = self.state();
+        let mut pieces = state.extents.pieces(0..state.size).into_iter();
+        let first = pieces.next()?;
+        let mut end = first.range.end;
+        let Source::Content { content, at: 0 } = first.source else { return None };
+        for piece in pieces {
+            match piece.source {
+                Source::Content { content: next, at } if at == end && next.is(&content) => {
+                    end = piece.range.end;
+                }
+                _ => return None,
+            }
+        }
+        Some(content)
+    }
+
     /// Makes the staged bytes durable.
     ///
     /// # Errors

@@ -28,6 +28,19 @@ impl ContentRef {
         }
     }
 
+    /// Whether both are the same version of the same thing.
+    pub fn is(&self, other: &ContentRef) -> bool {
+        match (self, other) {
+            (ContentRef::Remote(a), ContentRef::Remote(b)) => {
+                a.volume().name == b.volume().name
+                    && a.node().id == b.node().id
+                    && a.node().version == b.node().version
+            }
+            (ContentRef::Sealed(a), ContentRef::Sealed(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
     /// Whether reading it needs no network.
     pub fn is_local(&self) -> bool {
         match self {

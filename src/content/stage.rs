@@ -245,6 +245,11 @@ impl StageFile {
         &self.id
     }
 
+    /// Where its bytes are.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Writes `bytes` at `offset`. Blocks for the local disk only.
     ///
     /// # Errors
@@ -350,9 +355,9 @@ mod tests {
         let stage = Stage::open(dir.path(), 100, 0).unwrap();
         let one = stage.create(&StageNote::default()).unwrap();
         one.write(0, &[1; 80]).unwrap();
-        assert_eq!(one.write(80, &[1; 40]), Err(Ok(StageError::CannotFit)));
+        assert!(matches!(one.write(80, &[1; 40]), Err(Ok(StageError::CannotFit))));
         let two = stage.create(&StageNote::default()).unwrap();
-        assert_eq!(two.write(0, &[1; 40]), Err(Ok(StageError::FullNow)));
+        assert!(matches!(two.write(0, &[1; 40]), Err(Ok(StageError::FullNow))));
         drop(one);
         two.write(0, &[1; 40]).unwrap();
         assert_eq!(stage.used(), 40);

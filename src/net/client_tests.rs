@@ -475,3 +475,47 @@ async fn a_head_answer_has_a_length_but_no_body() {
     assert_eq!(response.header("content-length"), Some("5000"));
     assert!(response.bytes(0).await.unwrap().is_empty());
 }
+
+/// A log writer into memory.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn one_log_line_per_request_without_secrets() {
+    let body = b"{\"access_token\":\"tell-nobody\"}";
+    let server = Server::fixed(answer("200 OK", &[], body)).await;
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let request = Request::post("login", server.url("/x?n=1&sign=tell-nobody"))
+        .header("cookie", "tell-nobody")
+        .form(&[("password", "tell-nobody")]);
+    client().send(request).await.unwrap().json().await.unwrap();
+    drop(guard);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let ours: Vec<&str> = text
+        .lines()
+        .filter(|line| line.contains("panfuse::net"))
+        .collect();
+    assert_eq!(ours.len(), 1, "{text}");
+    for part in ["op=\"login\"", "method=POST", "n=1&sign=***", "status=200"] {
+        assert!(ours[0].contains(part), "{part}: {}", ours[0]);
+    }
+    assert!(!ours[0].contains("tell-nobody"), "{}", ours[0]);
+}

@@ -1,11 +1,23 @@
 //! The registry: one line per provider, one folder per driver, all with the same file names.
+//! `oss` is a piece that drivers share: uploads into Aliyun's object store.
 
 pub mod aliyundrive_open;
+pub mod local;
+pub mod oss;
+pub mod pan115_open;
+pub mod pan123_open;
+pub mod pikpak;
 
 use crate::drive::ProviderInfo;
 
 /// Every provider, in the order people see them.
-pub static REGISTRY: &[&ProviderInfo] = &[&aliyundrive_open::INFO];
+pub static REGISTRY: &[&ProviderInfo] = &[
+    &pan115_open::INFO,
+    &aliyundrive_open::INFO,
+    &pan123_open::INFO,
+    &pikpak::INFO,
+    &local::INFO,
+];
 
 /// The provider with this key.
 pub fn find(key: &str) -> Option<&'static ProviderInfo> {

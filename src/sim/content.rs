@@ -12,10 +12,10 @@ use super::digest::{DigestCache, HashKind};
 
 /// Synthetic bytes come in blocks of this size, each stamped with seed and block number.
 pub(super) const BLOCK: usize = 4096;
-/// Length of the stamp at the head of each block: mix, magic, seed, block number.
+/// Length of the stamp at the head of each block.
 pub(super) const STAMP: usize = 32;
-/// Second word of every stamp: lets a received stream be recognised as synthetic.
-pub(super) const MAGIC: [u8; 8] = [0xd3, 0x1f, 0x8a, 0x67, 0xc4, 0x2e, 0xb9, 0x75];
+/// What the first two words of a stamp differ by: lets a received stream be recognised.
+const MAGIC: u64 = 0x75b9_2ec4_678a_1fd3;
 const BASE: usize = 1 << 20;
 
 /// One pseudo-random stretch; every block of every seed is a window of it, under a stamp.
@@ -37,6 +37,35 @@ pub(super) fn mix(value: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// The head of a block: no two of them share a word.
+fn stamp(mixed: u64, seed: u64, block: u64) -> [u8; STAMP] {
+    let words = [mixed, mixed ^ MAGIC, seed ^ mix(mixed), block ^ mix(!mixed)];
+    let mut stamp = [0_u8; STAMP];
+    for (target, word) in stamp.chunks_exact_mut(8).zip(words) {
+        target.copy_from_slice(&word.to_le_bytes());
+    }
+    stamp
+}
+
+/// Finds a stamp in `bytes`: its place, seed and block number.
+pub(super) fn find_stamp(bytes: &[u8]) -> Option<(usize, u64, u64)> {
+    let word = |at: usize| {
+        let bytes = bytes.get(at..at + 8)?;
+        Some(u64::from_le_bytes(bytes.try_into().ok()?))
+    };
+    (0..bytes.len().saturating_sub(STAMP - 1)).find_map(|at| {
+        let mixed = word(at)?;
+        if word(at + 8)? != mixed ^ MAGIC {
+            return None;
+        }
+        Some((
+            at,
+            word(at + 16)? ^ mix(mixed),
+            word(at + 24)? ^ mix(!mixed),
+        ))
+    })
+}
+
 /// Fills `out` with the synthetic bytes of `seed` from `offset` on.
 pub(super) fn synthetic(seed: u64, offset: u64, out: &mut [u8]) {
     let tile = &TILE[..];
@@ -51,11 +80,7 @@ pub(super) fn synthetic(seed: u64, offset: u64, out: &mut [u8]) {
         let target = &mut out[done..done + length];
         target.copy_from_slice(&tile[window..window + length]);
         if inside < STAMP {
-            let mut stamp = [0_u8; STAMP];
-            stamp[..8].copy_from_slice(&mixed.to_le_bytes());
-            stamp[8..16].copy_from_slice(&MAGIC);
-            stamp[16..24].copy_from_slice(&seed.to_le_bytes());
-            stamp[24..].copy_from_slice(&block.to_le_bytes());
+            let stamp = stamp(mixed, seed, block);
             let stamped = (STAMP - inside).min(length);
             target[..stamped].copy_from_slice(&stamp[inside..inside + stamped]);
         }

@@ -7,6 +7,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
+use tokio::runtime::RuntimeFlavor;
 
 use super::content::Blob;
 
@@ -117,7 +118,14 @@ impl DigestCache {
         if let Some(known) = self.get(kind) {
             return known;
         }
-        let value = compute(blob, kind);
+        // On a worker of a runtime the other tasks move to another thread meanwhile.
+        let on_worker = kind.bytes_needed(blob.size()) > 1 << 20
+            && tokio::runtime::Handle::try_current()
+                .is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
+        let value = match on_worker {
+            true => tokio::task::block_in_place(|| compute(blob, kind)),
+            false => compute(blob, kind),
+        };
         match self.identity {
             Some((seed, size)) => {
                 let mut known = SYNTHETIC.lock().unwrap_or_else(PoisonError::into_inner);

@@ -19,7 +19,7 @@
 
 mod account;
 mod admin;
-// ALI
+pub mod aliyundrive_open;
 mod body;
 pub mod clock;
 mod content;
@@ -53,7 +53,7 @@ pub use simulator::{Ids, Kit, SimProfile, Simulator, SimulatorInfo};
 pub use tree::{Node, Tree};
 
 /// Every simulator there is.
-pub static SIMULATORS: &[SimulatorInfo] = &[pan115_open::INFO];
+pub static SIMULATORS: &[SimulatorInfo] = &[aliyundrive_open::INFO, pan115_open::INFO];
 
 /// Starts a world of the simulators that the options name.
 ///

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use super::content::{BLOCK, Blob, MAGIC, STAMP, Source, synthetic};
+use super::content::{BLOCK, Blob, STAMP, Source, find_stamp, synthetic};
 
 /// Bytes looked at before deciding whether a stream is synthetic.
 const PROBE: usize = BLOCK + STAMP;
@@ -105,19 +105,12 @@ impl Recorder {
 
     /// Looks for a stamp in the pending bytes and checks what it promises.
     fn probe(&mut self) {
-        let Some(at) = self.pending.windows(8).position(|window| window == MAGIC) else {
-            return;
-        };
-        let word = |from: usize| {
-            let bytes = self.pending.get(from..from + 8)?;
-            Some(u64::from_le_bytes(bytes.try_into().ok()?))
-        };
-        let (Some(seed), Some(block)) = (word(at + 8), word(at + 16)) else {
+        let Some((at, seed, block)) = find_stamp(&self.pending) else {
             return;
         };
         let Some(start) = block
             .checked_mul(BLOCK as u64)
-            .and_then(|offset| (offset + 8).checked_sub(at as u64))
+            .and_then(|offset| offset.checked_sub(at as u64))
         else {
             return;
         };

@@ -72,6 +72,8 @@ pub enum SeedSource {
 pub struct World {
     clock: Clock,
     simulators: BTreeMap<&'static str, Arc<dyn Simulator>>,
+    /// Simulator and account by profile name.
+    names: BTreeMap<String, (Arc<dyn Simulator>, Arc<Account>)>,
     admin: String,
     runtime: Mutex<Option<Runtime>>,
 }
@@ -178,9 +180,20 @@ impl World {
             simulators.insert(info.key, simulator);
         }
         let (listener, admin) = bind()?;
+        let mut names = BTreeMap::new();
+        for simulator in simulators.values() {
+            let simulator: &Arc<dyn Simulator> = simulator;
+            for profile in simulator.profiles() {
+                let mut accounts = simulator.kit().accounts.iter();
+                let account = accounts.find(|account| account.profile == profile.account);
+                let account = account.context("profile without account")?.clone();
+                names.insert(profile.name, (simulator.clone(), account));
+            }
+        }
         let world = Arc::new(World {
             clock,
             simulators,
+            names,
             admin,
             runtime: Mutex::new(None),
         });
@@ -211,7 +224,8 @@ impl World {
         self.clock.advance(ms);
     }
 
-    /// Every profile of every account.
+    /// Every profile of every account, with secrets as fresh as the simulators make them
+    /// (single-use refresh tokens are new at each call).
     pub fn profiles(&self) -> Vec<SimProfile> {
         self.simulators
             .values()
@@ -237,19 +251,11 @@ impl World {
     }
 
     fn at(&self, profile: &str) -> Result<(&Arc<dyn Simulator>, Arc<Account>)> {
-        let found = self.profile(profile)?;
-        let simulator = self
-            .simulators
-            .get(found.provider.as_str())
-            .context("profile without simulator")?;
-        let accounts = &simulator.kit().accounts;
-        let account = accounts
-            .iter()
-            .find(|account| account.profile == found.account);
-        Ok((
-            simulator,
-            account.context("profile without account")?.clone(),
-        ))
+        let (simulator, account) = self
+            .names
+            .get(profile)
+            .ok_or_else(|| anyhow!("no simulated profile {profile}"))?;
+        Ok((simulator, account.clone()))
     }
 
     /// The account behind a profile: its tree, meters, faults and knobs, for tests in

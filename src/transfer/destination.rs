@@ -42,6 +42,7 @@ pub struct FixedDestination {
     profile: String,
     place: Place,
     lock: Mutex<()>,
+    made: std::sync::OnceLock<Node>,
 }
 
 impl FixedDestination {
@@ -69,7 +70,9 @@ impl Destination for FixedDestination {
         self.lock.lock().await
     }
 
-    fn published(&self, _node: Node, _result: &TransferResult) {}
+    fn published(&self, node: Node, _result: &TransferResult) {
+        let _ = self.made.set(node);
+    }
 
     fn failed(&self, _error: &DriveError, _result: &TransferResult) {}
 }

@@ -219,11 +219,20 @@ impl Engine {
             .iter()
             .filter(|task| {
                 let reads = task.source_node.as_ref();
-                reads.is_some_and(|(p, i)| p == profile && i == id)
-                    && !matches!(task.state(), TaskState::Done(_) | TaskState::Cancelled)
+                let verified = match task.state() {
+                    TaskState::Done(_) | TaskState::Cancelled => true,
+                    TaskState::Failed(_) => !self.is_tried_again(&task.id),
+                    TaskState::Queued | TaskState::Running => false,
+                };
+                reads.is_some_and(|(p, i)| p == profile && i == id) && !verified
             })
             .map(|task| task.id.clone())
             .collect()
+    }
+
+    /// Whether a transfer that failed is going to be tried again.
+    pub(super) fn is_tried_again(&self, id: &str) -> bool {
+        self.inner.records.lock().unwrap_or_else(PoisonError::into_inner).contains_key(id)
     }
 
     /// Starts a transfer. When it is `acknowledged` the record is durable on return.

@@ -15,6 +15,7 @@
 //! | `verify` | is what was made what was meant |
 //! | `publish` | names: temporary ones, swaps, clean-up |
 //! | `parked` | unlinks that wait for the copy of their content |
+//! | `replace` | renames that take more than one step |
 //! | `recovery` | what a crash left: resumed, finished or cleaned |
 //! | `session` | [`CopySession`]: sliced answers to a copying program |
 //! | `plan` | [`plan`]: what a copy would do, without doing it |
@@ -28,6 +29,7 @@ mod plan;
 mod publish;
 mod record;
 mod recovery;
+mod replace;
 mod result;
 mod session;
 mod stream;

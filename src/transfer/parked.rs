@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use super::engine::Engine;
 use super::publish;
 use super::record::{ParkedUnlink, Replaced};
+use super::task::TaskState;
 use crate::drive::{DriveError, ErrorKind, Node, NodeId, Result};
+use crate::net::{Priority, with_priority};
 
 /// Told when a parked node is gone or back.
 pub trait ParkedEvents: Send + Sync {
@@ -47,16 +49,121 @@ impl Engine {
         self.lock_parked().push(parked);
         // A transfer may have ended while this was written.
         for id in waits_for {
-            let over = self
-                .tasks()
-                .iter()
-                .find(|t| t.id == id)
-                .is_none_or(|t| t.state().is_over());
-            if over {
-                self.release_parked(&id).await;
+            let state = self.tasks().iter().find(|task| task.id == id).map(|task| task.state());
+            match state {
+                Some(TaskState::Done(_)) | None => self.release_parked(&id).await,
+                Some(TaskState::Cancelled) => self.restore_parked(&id).await,
+                Some(TaskState::Failed(_)) if !self.is_tried_again(&id) => {
+                    self.restore_parked(&id).await;
+                }
+                Some(_) => {}
             }
         }
         Ok(())
+    }
+
+    /// Parks the removal of a directory behind what is parked in it. Durable when it returns.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn park_directory(&self, profile: &str, node: &Node) -> Result<()> {
+        let parked = ParkedUnlink {
+            id: uuid::Uuid::new_v4().simple().to_string(),
+            profile: profile.to_owned(),
+            node: node.into(),
+            transfers: Vec::new(),
+            begun: self.now_ms(),
+        };
+        self.store_parked(&parked).await?;
+        self.lock_parked().push(parked);
+        self.finish_directory(profile, &node.id).await;
+        Ok(())
+    }
+
+    /// Hides a node at once and trashes it a little later, so that a replacement under the same
+    /// name can still take its place ([`Engine::adopt`]). Durable when it returns.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn hold(&self, profile: &str, node: &Node, pause: std::time::Duration) -> Result<()> {
+        let parked = ParkedUnlink {
+            id: uuid::Uuid::new_v4().simple().to_string(),
+            profile: profile.to_owned(),
+            node: node.into(),
+            transfers: Vec::new(),
+            begun: self.now_ms(),
+        };
+        self.store_parked(&parked).await?;
+        let id = parked.id.clone();
+        self.lock_parked().push(parked);
+        let engine = self.clone();
+        tokio::spawn(with_priority(Priority::Background, async move {
+            tokio::time::sleep(pause).await;
+            engine.finish_hold(&id).await;
+        }));
+        Ok(())
+    }
+
+    /// Takes a held node back: its name was created again, and the new file replaces it.
+    pub async fn adopt(&self, profile: &str, dir: &NodeId, name: &str) -> Option<Node> {
+        let held = {
+            let mut all = self.lock_parked();
+            let at = all.iter().position(|parked| {
+                parked.profile == profile
+                    && parked.transfers.is_empty()
+                    && !parked.node.dir
+                    && parked.node.parent == *dir
+                    && parked.node.name == name
+            })?;
+            all.remove(at)
+        };
+        self.forget_parked(&held.id).await;
+        Some(held.node.node())
+    }
+
+    /// Trashes at once what is held back in `dir`.
+    pub async fn finish_holds(&self, profile: &str, dir: &NodeId) {
+        let held: Vec<String> = self
+            .lock_parked()
+            .iter()
+            .filter(|parked| {
+                parked.profile == profile
+                    && parked.node.parent == *dir
+                    && parked.transfers.is_empty()
+                    && !parked.node.dir
+            })
+            .map(|parked| parked.id.clone())
+            .collect();
+        let all = held.iter().map(|id| self.finish_hold(id));
+        futures_util::future::join_all(all).await;
+    }
+
+    /// Trashes everything that is held back (before an unmount that waits).
+    pub async fn finish_all_holds(&self) {
+        let held: Vec<String> = self
+            .lock_parked()
+            .iter()
+            .filter(|parked| parked.transfers.is_empty() && !parked.node.dir)
+            .map(|parked| parked.id.clone())
+            .collect();
+        for id in held {
+            self.finish_hold(&id).await;
+        }
+    }
+
+    /// Number of unlinks that wait.
+    pub fn parked(&self) -> usize {
+        self.lock_parked().len()
+    }
+
+    async fn finish_hold(&self, id: &str) {
+        let held = {
+            let mut all = self.lock_parked();
+            all.iter().position(|parked| parked.id == id).map(|at| all.remove(at))
+        };
+        if let Some(held) = held {
+            self.trash_parked(held).await;
+        }
     }
 
     /// Whether the node is parked.
@@ -120,10 +227,40 @@ impl Engine {
                 if let Some(events) = self.parking().events.get() {
                     events.gone(&parked.profile, &parked.node.id);
                 }
+                Box::pin(self.finish_directory(&parked.profile, &parked.node.parent)).await;
             }
             Err(error) => {
                 tracing::warn!(name = parked.node.name, %error, "the source stays for now");
                 self.lock_parked().push(parked);
+            }
+        }
+    }
+
+    /// Trashes a parked directory once nothing in it is parked any more and it lists empty.
+    async fn finish_directory(&self, profile: &str, dir: &NodeId) {
+        if self.parked_in(profile, dir) > 0 {
+            return;
+        }
+        let parked = {
+            let mut all = self.lock_parked();
+            all.iter()
+                .position(|p| p.profile == profile && p.node.dir && p.node.id == *dir)
+                .map(|at| all.remove(at))
+        };
+        let Some(parked) = parked else { return };
+        let empty = match self.volume(profile) {
+            Ok(volume) => match volume.drive.list(dir, None).await {
+                Ok(page) => page.nodes.is_empty() && page.next.is_none(),
+                Err(_) => false,
+            },
+            Err(_) => false,
+        };
+        if empty {
+            self.trash_parked(parked).await;
+        } else {
+            self.forget_parked(&parked.id).await;
+            if let Some(events) = self.parking().events.get() {
+                events.back(profile, dir);
             }
         }
     }
@@ -135,6 +272,7 @@ impl Engine {
             if let Some(events) = self.parking().events.get() {
                 events.back(&parked.profile, &parked.node.id);
             }
+            Box::pin(self.finish_directory(&parked.profile, &parked.node.parent)).await;
         }
     }
 

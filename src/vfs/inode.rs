@@ -42,6 +42,8 @@ pub(super) struct State {
     pub replaces: Option<Arc<Node>>,
     /// What is being written.
     pub draft: Option<Arc<Draft>>,
+    /// What was closed and is being journaled.
+    pub sealing: Option<ContentRef>,
     /// What was closed and is on its way.
     pub pending: Option<Pending>,
     /// A copy of a whole node into this file.
@@ -104,6 +106,7 @@ impl Inode {
                 node: None,
                 replaces: None,
                 draft: None,
+                sealing: None,
                 pending: None,
                 session: None,
                 attrs: LocalAttrs::default(),
@@ -134,10 +137,10 @@ impl Inode {
     pub fn attr(&self, settings: &Settings) -> Attr {
         let state = self.state();
         let node = state.node.as_deref();
-        let size = match (&state.draft, &state.session, &state.pending, node) {
-            (_, Some(session), _, _) => session.told.load(Ordering::Relaxed),
+        let size = match (&state.draft, state.copying(), state.settled_content(), node) {
             (Some(draft), ..) => draft.size(),
-            (_, _, Some(pending), _) => pending.content.size(),
+            (_, Some(session), _, _) => session.told.load(Ordering::Relaxed),
+            (_, _, Some(content), _) => content.size(),
             (_, _, _, Some(node)) if !node.is_dir() => node.size,
             _ => 0,
         };
@@ -158,7 +161,7 @@ impl Inode {
             mtime_ns: mtime,
             atime_ns: state.attrs.atime_ns.unwrap_or(mtime),
             ctime_ns: changed.max(mtime),
-            stable: state.draft.is_none() && state.session.is_none() && state.pending.is_none(),
+            stable: state.draft.is_none() && !state.is_busy(),
         }
     }
 }
@@ -166,11 +169,17 @@ impl Inode {
 impl State {
     /// What a reader or a copy of this file gets now, when it is not being written.
     pub fn settled_content(&self) -> Option<ContentRef> {
-        self.pending.as_ref().map(|pending| pending.content.clone())
+        let pending = self.pending.as_ref().map(|pending| &pending.content);
+        self.sealing.as_ref().or(pending).cloned()
+    }
+
+    /// The copy session, while its outcome is open.
+    pub fn copying(&self) -> Option<&Session> {
+        self.session.as_ref().filter(|session| session.copy.outcome().is_none())
     }
 
     /// Whether a transfer of it is not over.
     pub fn is_busy(&self) -> bool {
-        self.session.is_some() || self.pending.is_some()
+        self.copying().is_some() || self.sealing.is_some() || self.pending.is_some()
     }
 }

@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn parts_never_exceed_ten_thousand() {
-        for size in [0, 1, 16 << 20, 100 << 30, 2 << 40] {
+        for size in [0_u64, 1, 16 << 20, 100 << 30, 2 << 40] {
             assert!(size.div_ceil(part_size(size)) <= 10_000);
         }
         assert_eq!(part_size(1), 16 << 20);

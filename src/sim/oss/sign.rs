@@ -133,17 +133,22 @@ fn text_to_sign(
     key: &str,
     query: &[(String, String)],
 ) -> String {
-    let mut own: Vec<String> = headers
+    let mut own: Vec<(&str, &str)> = headers
         .iter()
         .filter(|(name, _)| name.as_str().starts_with("x-oss-"))
-        .map(|(name, value)| format!("{name}:{}\n", value.to_str().unwrap_or("").trim()))
+        .map(|(name, value)| (name.as_str(), value.to_str().unwrap_or("").trim()))
         .collect();
+    // By name: as whole lines `x-oss-callback-var:` would come before `x-oss-callback:`.
     own.sort();
+    let own: String = own
+        .iter()
+        .map(|(name, value)| format!("{name}:{value}\n"))
+        .collect();
     format!(
         "{method}\n{}\n{}\n{date}\n{}{}",
         header(headers, "content-md5"),
         header(headers, "content-type"),
-        own.concat(),
+        own,
         canonical_resource(bucket, key, query),
     )
 }

@@ -346,7 +346,7 @@ impl Simulator for Pan115 {
 
     fn router(self: Arc<Self>) -> Router {
         Router::new()
-            .nest("/oss", self.oss.router())
+            .nest_service("/oss", self.oss.router())
             .fallback(any(entry))
             .with_state(self)
     }

@@ -1,0 +1,159 @@
+//! copy_file_range: where a plain `cp` becomes a question (DESIGN 3.2).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::Vfs;
+use super::caller::Caller;
+use super::error::{FsError, FsResult};
+use super::handles::FileHandle;
+use super::inode::{Inode, Session};
+use super::landing::Landing;
+use crate::content::{ContentRef, RemoteContent};
+use crate::drive::Content;
+use crate::transfer::{CopySession, Slice, TransferSpec};
+
+/// A piece this long at the start means the whole file.
+const WHOLE_FILE_PIECE: u64 = 1 << 30;
+
+/// How long one look at the progress waits; then the caller is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+
+impl Vfs {
+    /// Copies a range between two open files. Returns how many bytes are to be taken as copied:
+    /// 0 only at the end of the source.
+    ///
+    /// # Errors
+    /// EOPNOTSUPP makes the kernel copy by itself: only for a source that is being written. All
+    /// refusals use errnos that every program reports.
+    pub async fn copy_range(
+        &self,
+        source: (u64, u64),
+        target: (u64, u64),
+        length: u64,
+        caller: &Caller,
+    ) -> FsResult<u64> {
+        let from = self.core.handles.get(source.0)?;
+        let to = self.core.handles.get(target.0)?;
+        let fallback = FsError::new(libc::EOPNOTSUPP);
+        let (Ok(from), Ok(to)) = (from.file(), to.file()) else { return Err(fallback) };
+        if !to.write {
+            return Err(FsError::new(libc::EBADF));
+        }
+        if from.inode.ino == to.inode.ino {
+            return Err(fallback);
+        }
+        if let Some(session) = self.session_between(from, to, source.1, target.1) {
+            return self.answer(&to.inode, &session, source.1, length, caller).await;
+        }
+        let Some(content) = self.content_of(&from.inode) else { return Err(fallback) };
+        let size = content.size();
+        if source.1 >= size {
+            return Ok(0);
+        }
+        let length = length.min(size - source.1);
+        let draft = self.draft_of(&to.inode)?;
+        let whole = source.1 == 0
+            && target.1 == 0
+            && draft.size() == 0
+            && (length >= size || length >= WHOLE_FILE_PIECE);
+        if whole && let ContentRef::Remote(remote) = &content {
+            let label = self.tree().path(&from.inode);
+            let session = self.open_session(to, remote.clone(), &label).await?;
+            return self.answer(&to.inode, &session, 0, length, caller).await;
+        }
+        draft.splice(target.1, content, source.1..source.1 + length);
+        to.wrote.store(true, Ordering::Relaxed);
+        to.inode.state().written_ns = self.now_ns();
+        Ok(length)
+    }
+
+    /// The session of this pair of files, when the request goes on with it.
+    fn session_between(
+        &self,
+        from: &FileHandle,
+        to: &FileHandle,
+        source: u64,
+        target: u64,
+    ) -> Option<Session> {
+        let session = to.inode.state().session.clone()?;
+        let node = from.inode.state().node.clone()?;
+        let same = session.copy.source.node().id == node.id && source == target;
+        same.then_some(session)
+    }
+
+    async fn open_session(
+        &self,
+        to: &FileHandle,
+        source: Arc<RemoteContent>,
+        label: &str,
+    ) -> FsResult<Session> {
+        let inode = &to.inode;
+        let (earlier, mtime) = {
+            let state = inode.state();
+            (state.pending.clone(), state.attrs.mtime_ns)
+        };
+        let label = match label.split_once('/') {
+            Some((profile, path)) => format!("{profile}:/{path}"),
+            None => label.to_owned(),
+        };
+        let task = self
+            .engine()
+            .start(TransferSpec {
+                content: ContentRef::Remote(source.clone()),
+                destination: Arc::new(Landing::new(self, inode)),
+                source_label: label,
+                modified: mtime.map(|ns| ns / 1_000_000),
+                acknowledged: false,
+                delay: Duration::ZERO,
+                after: earlier.as_ref().map(|pending| pending.task.clone()),
+            })
+            .await?;
+        if let Some(earlier) = earlier {
+            earlier.task.cancel();
+        }
+        let session = Session {
+            copy: Arc::new(CopySession { source, task }),
+            told: Arc::new(AtomicU64::new(0)),
+        };
+        let mut state = inode.state();
+        if let Some(draft) = state.draft.take() {
+            draft.discard();
+        }
+        state.refused = false;
+        state.written_ns = self.now_ns();
+        state.session = Some(session.clone());
+        Ok(session)
+    }
+
+    async fn answer(
+        &self,
+        inode: &Inode,
+        session: &Session,
+        offset: u64,
+        length: u64,
+        caller: &Caller,
+    ) -> FsResult<u64> {
+        loop {
+            match session.copy.slice(offset, length, LOOK).await {
+                Ok(Slice::Bytes(bytes)) => {
+                    session.told.fetch_max(offset + bytes, Ordering::Relaxed);
+                    return Ok(bytes);
+                }
+                Ok(Slice::NotYet) => {}
+                Err(error) => {
+                    let mut state = inode.state();
+                    state.refused = true;
+                    state.error = Some(error.to_string());
+                    return Err(FsError::from(error).for_copy());
+                }
+            }
+            if caller.is_dying() {
+                session.copy.task.cancel();
+                inode.state().refused = true;
+                return Err(FsError::new(libc::EINTR));
+            }
+        }
+    }
+}

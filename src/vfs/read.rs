@@ -1,0 +1,92 @@
+//! Reading.
+
+use std::sync::{Arc, PoisonError};
+
+use bytes::Bytes;
+
+use super::Vfs;
+use super::error::{FsError, FsResult};
+use super::handles::{FileHandle, Handle};
+use super::inode::Inode;
+use crate::content::{ContentRef, RemoteContent};
+use crate::drive::{Content, collect};
+
+impl Vfs {
+    /// Reads at most `length` bytes at `offset`; fewer only at the end of the file.
+    ///
+    /// # Errors
+    /// EBADF, EISDIR, and the drive's.
+    pub async fn read(&self, handle: u64, offset: u64, length: u64) -> FsResult<Bytes> {
+        let handle = self.core.handles.get(handle)?;
+        match &*handle {
+            Handle::Text(text) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
+                let end = start.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
+                Ok(text.slice(start..end.min(text.len())))
+            }
+            Handle::Dir(_) => Err(FsError::new(libc::EISDIR)),
+            Handle::File(file) => self.read_file(file, offset, length).await,
+        }
+    }
+
+    async fn read_file(&self, file: &FileHandle, offset: u64, length: u64) -> FsResult<Bytes> {
+        let (draft, pending) = {
+            let state = file.inode.state();
+            let copied = state.copying().map(|session| {
+                ContentRef::Remote(session.copy.source.clone())
+            });
+            (state.draft.clone(), copied.or(state.settled_content()))
+        };
+        if let Some(draft) = draft {
+            return Ok(draft.read(offset..offset.saturating_add(length)).await?);
+        }
+        if let Some(pending) = pending {
+            let end = offset.saturating_add(length).min(pending.size());
+            if offset >= end {
+                return Ok(Bytes::new());
+            }
+            return Ok(collect(pending.stream(offset..end).await?, end - offset).await?);
+        }
+        let content = self.handle_content(file)?;
+        Ok(self.core.blocks.read(&content, &file.reading, offset, length).await?)
+    }
+
+    /// The remote content a handle reads: the version of the node now, kept while it stays.
+    fn handle_content(&self, file: &FileHandle) -> FsResult<Arc<RemoteContent>> {
+        let node = {
+            let state = file.inode.state();
+            state.node.clone().ok_or(FsError::new(libc::ENOENT))?
+        };
+        let mut kept = file.content.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(content) = &*kept
+            && content.node().id == node.id
+            && content.node().version == node.version
+        {
+            return Ok(content.clone());
+        }
+        let volume = file.inode.volume.clone().ok_or(FsError::new(libc::EISDIR))?;
+        let catalog = self.engine().catalog().clone();
+        let content = Arc::new(RemoteContent::new(volume, (*node).clone(), catalog));
+        *kept = Some(content.clone());
+        Ok(content)
+    }
+
+    /// The content of a file as a copy of it would take it. `None` while it is being written.
+    pub(super) fn content_of(&self, inode: &Inode) -> Option<ContentRef> {
+        let state = inode.state();
+        if state.draft.as_ref().is_some_and(|draft| draft.is_changed())
+            || state.copying().is_some()
+         {
+            return None;
+        }
+        if let Some(pending) = state.settled_content() {
+            return Some(pending);
+        }
+        let node = state.node.clone()?;
+        drop(state);
+        let volume = inode.volume.clone()?;
+        let catalog = self.engine().catalog().clone();
+        let content = RemoteContent::new(volume, (*node).clone(), catalog);
+        Some(ContentRef::Remote(Arc::new(content)))
+    }
+}
