@@ -28,6 +28,7 @@ mod faults;
 mod inventory;
 mod meters;
 pub mod oss;
+pub mod pan115_open;
 mod pan123_open;
 pub mod pikpak;
 mod rate;
