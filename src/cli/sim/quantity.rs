@@ -5,6 +5,9 @@ use crate::cli::CliError;
 use crate::config::nearest;
 use crate::sim::{Fault, FaultKind};
 
+/// A hundred years: beyond it no provider's way to write a time holds.
+const SPAN_MAX_MS: i64 = 36_525 * 86_400_000;
+
 /// Kinds of faults with what `--arg` means to each; `sim/faults.rs` is the source.
 pub(super) const KINDS: &[(&str, &str)] = &[
     ("status", "an HTTP status without the provider's form (500)"),
@@ -92,7 +95,7 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
 pub(super) fn span(text: &str) -> Result<i64, CliError> {
     let wrong = || {
         CliError::usage("bad_span", format!("`{text}` is not a span of time"))
-            .hint("write for example +1h, -5m, +90s, +1h30m or +250ms (units: ms, s, m, h, d)")
+            .hint("write for example +1h, -5m, +90s, +1h30m or +250ms (units: ms, s, m, h, d; at most 36525d)")
     };
     let (sign, mut rest) = match text.as_bytes().first() {
         Some(b'+') => (1, &text[1..]),
@@ -124,6 +127,7 @@ pub(super) fn span(text: &str) -> Result<i64, CliError> {
         sum = number
             .checked_mul(unit)
             .and_then(|ms| sum.checked_add(ms))
+            .filter(|ms| *ms <= SPAN_MAX_MS)
             .ok_or_else(wrong)?;
         rest = after;
     }
@@ -229,7 +233,8 @@ mod tests {
             "+h",
             "+5y",
             "1h+2m",
-            "+99999999999d",
+            "+36526d",
+            "+99999999999999d",
             "+99999999999999999999s",
             "+é",
             "１h",
