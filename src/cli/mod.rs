@@ -8,6 +8,7 @@
 //! | `table` | aligned tables; colour and `NO_COLOR` |
 //! | `context` | [`Context`]: settings, places, registry of one run |
 //! | `run` | [`main`]: parse, dispatch, print |
+//! | `daemon` | what a mount is made of, and its answers to commands |
 //! | `service` | the daemon's door: HTTP on a Unix socket |
 //! | `client` | the other side of that door |
 //! | `lock` | [`lock::DaemonLock`]: one daemon per state directory |
@@ -20,6 +21,7 @@ mod args;
 pub mod client;
 mod context;
 pub mod cp;
+pub mod daemon;
 pub mod demo;
 pub mod hash;
 pub mod lock;

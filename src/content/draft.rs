@@ -206,7 +206,9 @@ impl Draft {
         let mut pieces = state.extents.pieces(0..state.size).into_iter();
         let first = pieces.next()?;
         let mut end = first.range.end;
-        let Source::Content { content, at: 0 } = first.source else { return None };
+        let Source::Content { content, at: 0 } = first.source else {
+            return None;
+        };
         for piece in pieces {
             match piece.source {
                 Source::Content { content: next, at } if at == end && next.is(&content) => {

@@ -24,13 +24,13 @@ pub struct RemoteContent {
     volume: Volume,
     node: Node,
     known: Mutex<Fingerprints>,
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
     fetched: Arc<AtomicU64>,
 }
 
 impl RemoteContent {
     /// The content of `node` now, with all that the knowledge base adds.
-    pub fn new(volume: Volume, node: Node, catalog: Catalog) -> Self {
+    pub fn new(volume: Volume, node: Node, catalog: Arc<Catalog>) -> Self {
         let mut known = node.fingerprints.clone();
         known.merge(&catalog.recall(node.size, &known));
         RemoteContent {

@@ -355,9 +355,15 @@ mod tests {
         let stage = Stage::open(dir.path(), 100, 0).unwrap();
         let one = stage.create(&StageNote::default()).unwrap();
         one.write(0, &[1; 80]).unwrap();
-        assert!(matches!(one.write(80, &[1; 40]), Err(Ok(StageError::CannotFit))));
+        assert!(matches!(
+            one.write(80, &[1; 40]),
+            Err(Ok(StageError::CannotFit))
+        ));
         let two = stage.create(&StageNote::default()).unwrap();
-        assert!(matches!(two.write(0, &[1; 40]), Err(Ok(StageError::FullNow))));
+        assert!(matches!(
+            two.write(0, &[1; 40]),
+            Err(Ok(StageError::FullNow))
+        ));
         drop(one);
         two.write(0, &[1; 40]).unwrap();
         assert_eq!(stage.used(), 40);

@@ -357,7 +357,7 @@ fn check_endpoints(spec: &ProfileSpec, info: &ProviderInfo, problems: &mut Vec<P
     }
 }
 
-fn is_loopback(url: &str) -> bool {
+pub(super) fn is_loopback(url: &str) -> bool {
     let Ok(parsed) = reqwest::Url::parse(url) else {
         return false;
     };

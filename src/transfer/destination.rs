@@ -1,6 +1,8 @@
 //! Where a transfer ends up. A draft belongs to its inode, not to its name: the place is asked
 //! when it matters, and may have changed since.
 
+use std::sync::OnceLock;
+
 use async_trait::async_trait;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -42,7 +44,7 @@ pub struct FixedDestination {
     profile: String,
     place: Place,
     lock: Mutex<()>,
-    made: std::sync::OnceLock<Node>,
+    made: OnceLock<Node>,
 }
 
 impl FixedDestination {
@@ -52,7 +54,13 @@ impl FixedDestination {
             profile,
             place,
             lock: Mutex::new(()),
+            made: OnceLock::new(),
         }
+    }
+
+    /// What was made, once it is published.
+    pub fn made(&self) -> Option<Node> {
+        self.made.get().cloned()
     }
 }
 

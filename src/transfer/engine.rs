@@ -19,7 +19,7 @@ use super::work::Work;
 use crate::catalog::Catalog;
 use crate::content::{ContentRef, Stage, Volume};
 use crate::drive::{Content, DriveError, ErrorKind, NodeId, PartReceipt, Result};
-use crate::fingerprint::Kind;
+use crate::fingerprint::{Fingerprints, Kind};
 use crate::net::{Clock, Priority, with_priority};
 
 /// Pauses before an acknowledged transfer is tried again; the last one repeats.
@@ -46,7 +46,7 @@ pub struct EngineParts {
     /// The mounted drives.
     pub volumes: Vec<Volume>,
     /// The catalog.
-    pub catalog: Catalog,
+    pub catalog: Arc<Catalog>,
     /// The journal.
     pub journal: Arc<Journal>,
     /// The stage.
@@ -144,7 +144,7 @@ impl Engine {
     }
 
     /// The catalog.
-    pub fn catalog(&self) -> &Catalog {
+    pub fn catalog(&self) -> &Arc<Catalog> {
         &self.inner.parts.catalog
     }
 
@@ -171,7 +171,8 @@ impl Engine {
         &self.inner.buffers
     }
 
-    pub(super) fn threshold(&self) -> Option<u64> {
+    /// Largest content that may be streamed from another drive without asking a person.
+    pub fn threshold(&self) -> Option<u64> {
         self.inner.parts.settings.threshold
     }
 
@@ -204,6 +205,22 @@ impl Engine {
         kinds
     }
 
+    /// Reads a content once and computes `kinds`.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub async fn compute(&self, content: &ContentRef, kinds: &[Kind]) -> Result<Fingerprints> {
+        let progress = Progress::default();
+        let now = self.now_ms();
+        let (computed, _) = super::hashing::read_once(content, kinds, None, &progress, now).await?;
+        self.catalog().learn(content.size(), &{
+            let mut known = content.known();
+            known.merge(&computed);
+            known
+        });
+        Ok(computed)
+    }
+
     /// Transfers under way and the last finished ones, oldest first.
     pub fn tasks(&self) -> Vec<Arc<Task>> {
         self.inner
@@ -232,7 +249,11 @@ impl Engine {
 
     /// Whether a transfer that failed is going to be tried again.
     pub(super) fn is_tried_again(&self, id: &str) -> bool {
-        self.inner.records.lock().unwrap_or_else(PoisonError::into_inner).contains_key(id)
+        self.inner
+            .records
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(id)
     }
 
     /// Starts a transfer. When it is `acknowledged` the record is durable on return.

@@ -49,7 +49,11 @@ impl Engine {
         self.lock_parked().push(parked);
         // A transfer may have ended while this was written.
         for id in waits_for {
-            let state = self.tasks().iter().find(|task| task.id == id).map(|task| task.state());
+            let state = self
+                .tasks()
+                .iter()
+                .find(|task| task.id == id)
+                .map(|task| task.state());
             match state {
                 Some(TaskState::Done(_)) | None => self.release_parked(&id).await,
                 Some(TaskState::Cancelled) => self.restore_parked(&id).await,
@@ -159,7 +163,9 @@ impl Engine {
     async fn finish_hold(&self, id: &str) {
         let held = {
             let mut all = self.lock_parked();
-            all.iter().position(|parked| parked.id == id).map(|at| all.remove(at))
+            all.iter()
+                .position(|parked| parked.id == id)
+                .map(|at| all.remove(at))
         };
         if let Some(held) = held {
             self.trash_parked(held).await;

@@ -42,7 +42,10 @@ impl Engine {
         let max = volume.capabilities().max_name_bytes.min(255);
         let swap = Swap {
             new: node.id.clone(),
-            old: Replaced { id: old.id.clone(), version: old.version.clone() },
+            old: Replaced {
+                id: old.id.clone(),
+                version: old.version.clone(),
+            },
             aside: publish::temporary_name(&old.name, self.instance(), &format!("old{id}"), max),
         };
         let content = RemoteContent::new(volume.clone(), node.clone(), self.catalog().clone());
@@ -74,8 +77,10 @@ impl Engine {
 
     async fn rename_by_copy(&self, volume: &Volume, node: &Node, place: &Place) -> Result<Node> {
         let content = RemoteContent::new(volume.clone(), node.clone(), self.catalog().clone());
-        let destination =
-            Arc::new(FixedDestination::new(volume.name.to_string(), place.clone()));
+        let destination = Arc::new(FixedDestination::new(
+            volume.name.to_string(),
+            place.clone(),
+        ));
         let task = self
             .start(TransferSpec {
                 content: ContentRef::Remote(Arc::new(content)),
@@ -89,7 +94,10 @@ impl Engine {
             .await?;
         task.wait().await?;
         let made = destination.made().ok_or_else(super::task::cancelled)?;
-        let old = Replaced { id: node.id.clone(), version: node.version.clone() };
+        let old = Replaced {
+            id: node.id.clone(),
+            version: node.version.clone(),
+        };
         if made.id != node.id {
             publish::trash_exactly(volume, &old).await?;
         }

@@ -95,7 +95,9 @@ impl Blocks {
             let block = self.block(content, &identity, number).await?;
             let start = number * BLOCK;
             let from = usize::try_from(offset.saturating_sub(start)).unwrap_or(0);
-            let to = usize::try_from(end - start).unwrap_or(usize::MAX).min(block.len());
+            let to = usize::try_from(end - start)
+                .unwrap_or(usize::MAX)
+                .min(block.len());
             if first == last {
                 return Ok(block.slice(from.min(to)..to));
             }
@@ -124,7 +126,11 @@ impl Blocks {
                 self.fetch(content, identity, number..number + 1);
                 continue;
             };
-            let landed = flight.wait_for(Option::is_some).await.ok().and_then(|r| r.clone());
+            let landed = flight
+                .wait_for(Option::is_some)
+                .await
+                .ok()
+                .and_then(|r| r.clone());
             if let Some(Err(error)) = landed {
                 return Err(error);
             }
@@ -137,7 +143,12 @@ impl Blocks {
     }
 
     /// Starts reads for the blocks that are neither there nor on their way.
-    fn fetch(&self, content: &Arc<RemoteContent>, identity: &Arc<str>, range: std::ops::Range<u64>) {
+    fn fetch(
+        &self,
+        content: &Arc<RemoteContent>,
+        identity: &Arc<str>,
+        range: std::ops::Range<u64>,
+    ) {
         let mut runs: Vec<Vec<(u64, watch::Sender<Option<Result<(), DriveError>>>)>> = Vec::new();
         {
             let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
@@ -187,7 +198,9 @@ async fn fill(
     run: &[(u64, watch::Sender<Option<Result<(), DriveError>>>)],
     ready: &Cache<Key, Bytes>,
 ) -> Result<()> {
-    let (Some((first, _)), Some((last, _))) = (run.first(), run.last()) else { return Ok(()) };
+    let (Some((first, _)), Some((last, _))) = (run.first(), run.last()) else {
+        return Ok(());
+    };
     let range = first * BLOCK..((last + 1) * BLOCK).min(content.size());
     let mut stream = content.stream(range.clone()).await?;
     let mut block = BytesMut::new();
@@ -197,7 +210,7 @@ async fn fill(
         let mut piece = piece?;
         while !piece.is_empty() {
             let end = (at / BLOCK + 1) * BLOCK;
-            let want = usize::try_from(end.min(range.end) - at).unwrap_or(usize::MAX) ;
+            let want = usize::try_from(end.min(range.end) - at).unwrap_or(usize::MAX);
             let part = piece.split_to(piece.len().min(want));
             at += part.len() as u64;
             block.extend_from_slice(&part);

@@ -19,7 +19,10 @@ pub struct Caller {
 impl Caller {
     /// A caller inside this process (tests, the control socket).
     pub fn own() -> Self {
-        Caller { pid: std::process::id(), uid: 0 }
+        Caller {
+            pid: std::process::id(),
+            uid: 0,
+        }
     }
 
     /// The process of the thread; the thread id itself when it is gone already.
@@ -59,8 +62,13 @@ impl Caller {
 
 fn killed(stat: &str) -> bool {
     // The name in parentheses may hold anything: the fields start after the last one.
-    let Some((_, rest)) = stat.rsplit_once(')') else { return false };
-    let flags = rest.split_whitespace().nth(6).and_then(|field| field.parse::<u64>().ok());
+    let Some((_, rest)) = stat.rsplit_once(')') else {
+        return false;
+    };
+    let flags = rest
+        .split_whitespace()
+        .nth(6)
+        .and_then(|field| field.parse::<u64>().ok());
     flags.is_some_and(|flags| flags & EXITING != 0 && flags & SIGNALED != 0)
 }
 
@@ -96,7 +104,9 @@ mod tests {
     #[test]
     fn a_fatal_signal_is_seen_and_a_stop_is_not() {
         let status = |pending: &str, shared: &str, caught: &str| {
-            format!("SigPnd:\t{pending}\nShdPnd:\t{shared}\nSigBlk:\t0\nSigIgn:\t0\nSigCgt:\t{caught}\n")
+            format!(
+                "SigPnd:\t{pending}\nShdPnd:\t{shared}\nSigBlk:\t0\nSigIgn:\t0\nSigCgt:\t{caught}\n"
+            )
         };
         assert!(dying(&status("100", "2", "0")));
         assert!(dying(&status("0", "2", "0")));

@@ -28,7 +28,9 @@ impl Vfs {
     /// The transfer's, as errno: what `cp` and `mv` print.
     pub async fn flush(&self, handle: u64, caller: &Caller) -> FsResult<()> {
         let handle = self.core.handles.get(handle)?;
-        let Ok(file) = handle.file() else { return Ok(()) };
+        let Ok(file) = handle.file() else {
+            return Ok(());
+        };
         if !file.write {
             return Ok(());
         }
@@ -45,13 +47,18 @@ impl Vfs {
             return Ok(());
         }
         file.wrote.store(false, Ordering::Relaxed);
-        self.commit(&file.inode, self.waits(&file.inode), Some(caller)).await
+        self.commit(&file.inode, self.waits(&file.inode), Some(caller))
+            .await
     }
 
     /// Whether a close of this file waits for the provider.
     fn waits(&self, inode: &Inode) -> bool {
         let size = inode.state().draft.as_ref().map_or(0, |draft| draft.size());
-        let local = inode.state().draft.as_ref().is_none_or(|draft| draft.is_local());
+        let local = inode
+            .state()
+            .draft
+            .as_ref()
+            .is_none_or(|draft| draft.is_local());
         match self.settings().close {
             Close::Wait => true,
             // A reference to a remote source is not bytes: it cannot be promised.
@@ -95,7 +102,9 @@ impl Vfs {
     /// The transfer's or the local disk's.
     pub async fn fsync(&self, handle: u64, caller: &Caller) -> FsResult<()> {
         let handle = self.core.handles.get(handle)?;
-        let Ok(file) = handle.file() else { return Ok(()) };
+        let Ok(file) = handle.file() else {
+            return Ok(());
+        };
         let (draft, pending) = {
             let state = file.inode.state();
             (state.draft.clone(), state.pending.clone())
@@ -125,7 +134,9 @@ impl Vfs {
         wait: bool,
         caller: Option<&Caller>,
     ) -> FsResult<()> {
-        let Some((content, task)) = self.launch(inode, !wait).await? else { return Ok(()) };
+        let Some((content, task)) = self.launch(inode, !wait).await? else {
+            return Ok(());
+        };
         if !wait {
             return Ok(());
         }
@@ -160,13 +171,18 @@ impl Vfs {
             state.session = None;
             (content, draft, state.pending.clone())
         };
-        let task = self.hand_over(inode, &content, acknowledged, earlier.as_ref()).await;
+        let task = self
+            .hand_over(inode, &content, acknowledged, earlier.as_ref())
+            .await;
         let mut state = inode.state();
         state.sealing = None;
         match task {
             Ok(task) => {
                 if !task.state().is_over() {
-                    state.pending = Some(Pending { task: task.clone(), content: content.clone() });
+                    state.pending = Some(Pending {
+                        task: task.clone(),
+                        content: content.clone(),
+                    });
                 }
                 Ok(Some((content, task)))
             }
@@ -199,7 +215,11 @@ impl Vfs {
             }
         }
         let name = inode.state().name.clone();
-        let delay = if acknowledged && looks_temporary(&name) { RENAME_GRACE } else { Duration::ZERO };
+        let delay = if acknowledged && looks_temporary(&name) {
+            RENAME_GRACE
+        } else {
+            Duration::ZERO
+        };
         let modified = {
             let state = inode.state();
             state.attrs.mtime_ns.unwrap_or(state.written_ns) / 1_000_000
@@ -256,7 +276,11 @@ impl Vfs {
     fn commit_failed(&self, inode: &Inode, task: &Task, content: &ContentRef) {
         {
             let mut state = inode.state();
-            if state.pending.as_ref().is_some_and(|pending| pending.task.id == task.id) {
+            if state
+                .pending
+                .as_ref()
+                .is_some_and(|pending| pending.task.id == task.id)
+            {
                 state.pending = None;
             }
         }
@@ -281,24 +305,34 @@ impl Vfs {
 impl Draft {
     /// The content this draft is a whole copy of, when it is nothing else.
     pub fn whole_reference(&self) -> Option<ContentRef> {
-        self.only_reference().filter(|content| content.size() == self.size())
+        self.only_reference()
+            .filter(|content| content.size() == self.size())
     }
 }
 
 /// Names that editors and synchronisers rename at once: `.name.XXXXXX` of rsync, `name~`,
 /// `.swp`, `.part`, `.tmp`.
 fn looks_temporary(name: &str) -> bool {
-    let rsync = name.strip_prefix('.').and_then(|rest| rest.rsplit_once('.')).is_some_and(
-        |(stem, end)| {
+    let rsync = name
+        .strip_prefix('.')
+        .and_then(|rest| rest.rsplit_once('.'))
+        .is_some_and(|(stem, end)| {
             !stem.is_empty() && end.len() == 6 && end.chars().all(|c| c.is_ascii_alphanumeric())
-        },
-    );
+        });
     let lower = name.to_ascii_lowercase();
     rsync
         || lower.ends_with('~')
-        || [".part", ".tmp", ".temp", ".swp", ".swx", ".crdownload", ".partial"]
-            .iter()
-            .any(|end| lower.ends_with(end))
+        || [
+            ".part",
+            ".tmp",
+            ".temp",
+            ".swp",
+            ".swx",
+            ".crdownload",
+            ".partial",
+        ]
+        .iter()
+        .any(|end| lower.ends_with(end))
 }
 
 #[cfg(test)]
@@ -307,7 +341,13 @@ mod tests {
 
     #[test]
     fn temporary_names_are_known() {
-        for name in [".film.mkv.a1B2c3", "x.part", "notes.txt~", ".notes.swp", "a.TMP"] {
+        for name in [
+            ".film.mkv.a1B2c3",
+            "x.part",
+            "notes.txt~",
+            ".notes.swp",
+            "a.TMP",
+        ] {
             assert!(looks_temporary(name), "{name}");
         }
         for name in ["film.mkv", ".bashrc", "a.tar.gz", ".config.json"] {

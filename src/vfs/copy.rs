@@ -37,7 +37,9 @@ impl Vfs {
         let from = self.core.handles.get(source.0)?;
         let to = self.core.handles.get(target.0)?;
         let fallback = FsError::new(libc::EOPNOTSUPP);
-        let (Ok(from), Ok(to)) = (from.file(), to.file()) else { return Err(fallback) };
+        let (Ok(from), Ok(to)) = (from.file(), to.file()) else {
+            return Err(fallback);
+        };
         if !to.write {
             return Err(FsError::new(libc::EBADF));
         }
@@ -45,9 +47,13 @@ impl Vfs {
             return Err(fallback);
         }
         if let Some(session) = self.session_between(from, to, source.1, target.1) {
-            return self.answer(&to.inode, &session, source.1, length, caller).await;
+            return self
+                .answer(&to.inode, &session, source.1, length, caller)
+                .await;
         }
-        let Some(content) = self.content_of(&from.inode) else { return Err(fallback) };
+        let Some(content) = self.content_of(&from.inode) else {
+            return Err(fallback);
+        };
         let size = content.size();
         if source.1 >= size {
             return Ok(0);

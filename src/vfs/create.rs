@@ -41,8 +41,9 @@ impl Vfs {
         }
         let (_, _, id) = self.published_dir(&dir)?;
         let replaces = self.engine().adopt(&volume.name, &id, name).await;
-        let inode =
-            self.tree().make(FileKind::File, Some(volume), parent, name.to_owned());
+        let inode = self
+            .tree()
+            .make(FileKind::File, Some(volume), parent, name.to_owned());
         let draft = Draft::empty(self.engine().stage().clone(), self.note(&inode));
         draft.touch();
         {
@@ -81,7 +82,9 @@ impl Vfs {
             }
         };
         let catalog = self.engine().catalog();
-        let entry = catalog.upsert(key, node, None).ok_or(FsError::new(libc::ENOENT))?;
+        let entry = catalog
+            .upsert(key, node, None)
+            .ok_or(FsError::new(libc::ENOENT))?;
         // A directory that was just made is empty: no listing is needed.
         catalog.put_listing(entry.key, Vec::new(), self.engine().now_ms());
         let inode = self.inode_of(&volume, parent, name, &entry);

@@ -149,7 +149,9 @@ impl Vfs {
                     }
                     continue;
                 }
-                let Ok(inode) = self.tree().get(ino) else { continue };
+                let Ok(inode) = self.tree().get(ino) else {
+                    continue;
+                };
                 if self.is_ours(&inode, listed) {
                     // On its way, or younger than the listing.
                     fresh.insert(name, ino);
@@ -177,7 +179,10 @@ impl Vfs {
         if state.draft.is_some() || state.is_busy() {
             return true;
         }
-        let lag = inode.volume.as_ref().map_or(0, |volume| volume.capabilities().listing_lag_ms);
+        let lag = inode
+            .volume
+            .as_ref()
+            .map_or(0, |volume| volume.capabilities().listing_lag_ms);
         let lag = i64::try_from(lag).unwrap_or(i64::MAX);
         state.written_ns / 1_000_000 >= listed.saturating_sub(lag).saturating_sub(1)
             && state.written_ns != 0
@@ -196,8 +201,14 @@ impl Vfs {
         {
             return inode;
         }
-        let kind = if entry.node.is_dir() { FileKind::Dir } else { FileKind::File };
-        let inode = self.tree().make(kind, Some(volume.clone()), parent, name.to_owned());
+        let kind = if entry.node.is_dir() {
+            FileKind::Dir
+        } else {
+            FileKind::File
+        };
+        let inode = self
+            .tree()
+            .make(kind, Some(volume.clone()), parent, name.to_owned());
         {
             let catalog = self.engine().catalog();
             let mut state = inode.state();
@@ -235,7 +246,8 @@ impl Vfs {
             return found;
         }
         self.load(dir).await?;
-        self.child_now(dir, name).unwrap_or(Err(FsError::new(libc::ENOENT)))
+        self.child_now(dir, name)
+            .unwrap_or(Err(FsError::new(libc::ENOENT)))
     }
 }
 
@@ -286,8 +298,12 @@ fn distinct_names(entries: Vec<Entry>) -> Vec<(String, Entry)> {
 
 fn distinguished(name: &str, id: &str) -> String {
     let tail: String = {
-        let mut last: Vec<char> =
-            id.chars().rev().filter(|c| c.is_ascii_alphanumeric()).take(8).collect();
+        let mut last: Vec<char> = id
+            .chars()
+            .rev()
+            .filter(|c| c.is_ascii_alphanumeric())
+            .take(8)
+            .collect();
         last.reverse();
         last.into_iter().collect()
     };
@@ -303,7 +319,10 @@ mod tests {
 
     #[test]
     fn a_duplicate_is_named_by_its_id() {
-        assert_eq!(distinguished("a.tar.gz", "xx-0123456789"), "a.tar~23456789.gz");
+        assert_eq!(
+            distinguished("a.tar.gz", "xx-0123456789"),
+            "a.tar~23456789.gz"
+        );
         assert_eq!(distinguished(".bashrc", "ab"), ".bashrc~ab");
     }
 }

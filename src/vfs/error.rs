@@ -51,7 +51,10 @@ impl From<DriveError> for FsError {
             ErrorKind::Timeout => libc::EHOSTUNREACH,
             _ => error.errno(),
         };
-        FsError { errno, cause: Some(error) }
+        FsError {
+            errno,
+            cause: Some(error),
+        }
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) enum Handle {
     Dir(DirHandle),
     /// A virtual file with the text it had when it was opened.
     Text(Bytes),
+    /// A file of this machine (what a crash left).
+    Disk(Arc<std::fs::File>),
 }
 
 /// An open file.
@@ -84,11 +86,17 @@ impl Handles {
     }
 
     pub fn remove(&self, number: u64) -> Option<Arc<Handle>> {
-        self.open.write().unwrap_or_else(PoisonError::into_inner).remove(&number)
+        self.open
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&number)
     }
 
     pub fn len(&self) -> usize {
-        self.open.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.open
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 }
 
@@ -97,7 +105,7 @@ impl Handle {
         match self {
             Handle::File(file) => Ok(file),
             Handle::Dir(_) => Err(FsError::new(libc::EISDIR)),
-            Handle::Text(_) => Err(FsError::new(libc::EBADF)),
+            Handle::Text(_) | Handle::Disk(_) => Err(FsError::new(libc::EBADF)),
         }
     }
 }

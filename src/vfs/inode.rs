@@ -93,7 +93,13 @@ pub(super) struct Children {
 }
 
 impl Inode {
-    pub fn new(ino: u64, kind: FileKind, volume: Option<Volume>, parent: u64, name: String) -> Self {
+    pub fn new(
+        ino: u64,
+        kind: FileKind,
+        volume: Option<Volume>,
+        parent: u64,
+        name: String,
+    ) -> Self {
         Inode {
             ino,
             generation: 0,
@@ -145,7 +151,11 @@ impl Inode {
             _ => 0,
         };
         let listed = node.map_or(0, |node| node.modified.saturating_mul(1_000_000));
-        let changed = if state.written_ns != 0 { state.written_ns } else { listed };
+        let changed = if state.written_ns != 0 {
+            state.written_ns
+        } else {
+            listed
+        };
         let mtime = state.attrs.mtime_ns.unwrap_or(changed);
         let (base, mask) = match self.kind {
             FileKind::Dir => (0o777, settings.umask),
@@ -175,7 +185,9 @@ impl State {
 
     /// The copy session, while its outcome is open.
     pub fn copying(&self) -> Option<&Session> {
-        self.session.as_ref().filter(|session| session.copy.outcome().is_none())
+        self.session
+            .as_ref()
+            .filter(|session| session.copy.outcome().is_none())
     }
 
     /// Whether a transfer of it is not over.

@@ -50,7 +50,11 @@ impl Destination for Landing {
         };
         let dir = vfs.tree().get(parent).ok()?;
         let parent = dir.state().node.as_ref()?.id.clone();
-        Some(Place { parent, name, replaces: replaces.map(|node| (*node).clone()) })
+        Some(Place {
+            parent,
+            name,
+            replaces: replaces.map(|node| (*node).clone()),
+        })
     }
 
     async fn settle(&self) -> MutexGuard<'_, ()> {
@@ -84,9 +88,17 @@ impl Destination for Landing {
             });
             state.key = entry.as_ref().map(|entry| entry.key).or(state.key);
             state.replaces = None;
+            if state.pending.is_none() {
+                // A revived file has no other mark of being on its way.
+                state.sealing = None;
+            }
             state.error = None;
             state.result = Some(json.clone());
-            if state.pending.as_ref().is_some_and(|pending| pending.task.id == result.id) {
+            if state
+                .pending
+                .as_ref()
+                .is_some_and(|pending| pending.task.id == result.id)
+            {
                 state.pending = None;
             }
             if let (Some(key), Some(node)) = (state.key, &state.node) {
@@ -116,20 +128,26 @@ pub(super) struct ParkedLanding {
 
 impl ParkedLanding {
     pub fn new(vfs: &Vfs) -> Self {
-        ParkedLanding { core: Arc::downgrade(&vfs.core) }
+        ParkedLanding {
+            core: Arc::downgrade(&vfs.core),
+        }
     }
 }
 
 impl ParkedEvents for ParkedLanding {
     fn gone(&self, profile: &str, id: &NodeId) {
-        let Some(core) = self.core.upgrade() else { return };
+        let Some(core) = self.core.upgrade() else {
+            return;
+        };
         for entry in core.engine.catalog().find(profile, id) {
             core.engine.catalog().remove(entry.key);
         }
     }
 
     fn back(&self, profile: &str, id: &NodeId) {
-        let Some(core) = self.core.upgrade() else { return };
+        let Some(core) = self.core.upgrade() else {
+            return;
+        };
         let vfs = Vfs { core };
         for entry in vfs.engine().catalog().find(profile, id) {
             if let Some(inode) = vfs.tree().by_key(entry.key) {

@@ -62,7 +62,9 @@ impl Vfs {
 
     /// The kernel gives back `count` references.
     pub fn forget(&self, ino: u64, count: u64) {
-        let Ok(inode) = self.tree().get(ino) else { return };
+        let Ok(inode) = self.tree().get(ino) else {
+            return;
+        };
         let before = inode.lookups.fetch_sub(count, Ordering::AcqRel);
         if before <= count {
             inode.lookups.store(0, Ordering::Release);
@@ -141,9 +143,9 @@ impl Vfs {
     pub fn opendir_now(&self, ino: u64) -> Option<FsResult<u64>> {
         if ino >= CONTROL_BASE {
             let entries = self.control_entries(ino);
-            return Some(entries.map(|entries| {
-                self.core.handles.add(Handle::Dir(DirHandle { entries }))
-            }));
+            return Some(
+                entries.map(|entries| self.core.handles.add(Handle::Dir(DirHandle { entries }))),
+            );
         }
         let dir = match self.tree().get(ino) {
             Ok(dir) if dir.is_dir() => dir,
@@ -160,7 +162,12 @@ impl Vfs {
     fn open_names(&self, dir: &Arc<Inode>) -> u64 {
         let names: Vec<(String, u64)> = {
             let state = dir.state();
-            state.children.names.iter().map(|(name, ino)| (name.clone(), *ino)).collect()
+            state
+                .children
+                .names
+                .iter()
+                .map(|(name, ino)| (name.clone(), *ino))
+                .collect()
         };
         let entries = names
             .into_iter()
@@ -183,7 +190,9 @@ impl Vfs {
         mut visit: impl FnMut(u64, &DirEntry) -> bool,
     ) -> FsResult<()> {
         let handle = self.core.handles.get(handle)?;
-        let Handle::Dir(dir) = &*handle else { return Err(FsError::new(libc::ENOTDIR)) };
+        let Handle::Dir(dir) = &*handle else {
+            return Err(FsError::new(libc::ENOTDIR));
+        };
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         for (at, entry) in dir.entries.iter().enumerate().skip(start) {
             if !visit(at as u64 + 1, entry) {

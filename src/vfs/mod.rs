@@ -19,6 +19,7 @@
 //! | `open`, `write`, `commit` | drafts, and when they become files |
 //! | `copy` | copy sessions |
 //! | `create`, `remove`, `rename` | names |
+//! | `revive` | files of journaled transfers after a restart |
 //! | `landing` | a transfer's way back into the tree |
 //! | `xattr` | `user.pan.*` |
 //! | `control` | the virtual tree `.panfuse/` |
@@ -42,6 +43,7 @@ mod open;
 mod read;
 mod remove;
 mod rename;
+mod revive;
 mod settings;
 mod space;
 mod tree;
@@ -94,7 +96,9 @@ impl Vfs {
                 changes: OnceLock::new(),
             }),
         };
-        vfs.core.engine.on_parked(Arc::new(landing::ParkedLanding::new(&vfs)));
+        vfs.core
+            .engine
+            .on_parked(Arc::new(landing::ParkedLanding::new(&vfs)));
         vfs
     }
 

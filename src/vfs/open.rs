@@ -18,9 +18,15 @@ impl Vfs {
     /// EISDIR, EROFS, ESTALE.
     pub fn open(&self, ino: u64, flags: i32, caller: &Caller) -> FsResult<Opened> {
         if ino >= CONTROL_BASE {
-            let text = self.control_text(ino)?;
-            let handle = self.core.handles.add(Handle::Text(text));
-            return Ok(Opened { handle, keep_cache: false, direct: true });
+            if flags & libc::O_ACCMODE != libc::O_RDONLY {
+                return Err(FsError::new(libc::EPERM));
+            }
+            let handle = self.core.handles.add(self.control_open(ino)?);
+            return Ok(Opened {
+                handle,
+                keep_cache: false,
+                direct: true,
+            });
         }
         let inode = self.tree().get(ino)?;
         if inode.is_dir() {
@@ -54,7 +60,11 @@ impl Vfs {
             content: Mutex::default(),
             inode,
         }));
-        Opened { handle, keep_cache, direct: false }
+        Opened {
+            handle,
+            keep_cache,
+            direct: false,
+        }
     }
 
     /// Truncation to nothing: an empty draft. The published file stays until the draft lands.
@@ -103,7 +113,9 @@ impl Vfs {
 
     /// Closes a handle. What was written and not committed by a FLUSH is committed behind.
     pub fn release(&self, handle: u64) {
-        let Some(handle) = self.core.handles.remove(handle) else { return };
+        let Some(handle) = self.core.handles.remove(handle) else {
+            return;
+        };
         let Handle::File(file) = &*handle else { return };
         let inode = file.inode.clone();
         let last_writer = {
@@ -146,7 +158,11 @@ impl Vfs {
             }
             let changed = state.draft.as_ref().is_some_and(|draft| draft.is_changed());
             let dead = killed || refused || state.unlinked;
-            let draft = if dead || !changed { state.draft.take() } else { None };
+            let draft = if dead || !changed {
+                state.draft.take()
+            } else {
+                None
+            };
             (draft, refused || killed)
         };
         if let Some(draft) = draft {
@@ -181,7 +197,12 @@ impl Vfs {
                 state.unlinked = true;
             }
             state.written_ns = 0;
-            (state.parent, state.name.clone(), published, state.replaces.take())
+            (
+                state.parent,
+                state.name.clone(),
+                published,
+                state.replaces.take(),
+            )
         };
         if !published && let Ok(dir) = self.tree().get(parent) {
             let mut state = dir.state();

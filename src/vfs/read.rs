@@ -20,9 +20,26 @@ impl Vfs {
         let handle = self.core.handles.get(handle)?;
         match &*handle {
             Handle::Text(text) => {
-                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
+                let start = usize::try_from(offset)
+                    .unwrap_or(usize::MAX)
+                    .min(text.len());
                 let end = start.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
                 Ok(text.slice(start..end.min(text.len())))
+            }
+            Handle::Disk(file) => {
+                let file = file.clone();
+                let most = usize::try_from(length.min(1 << 20)).unwrap_or(0);
+                let read = tokio::task::spawn_blocking(move || {
+                    use std::os::unix::fs::FileExt;
+                    let mut buffer = vec![0; most];
+                    let count = file.read_at(&mut buffer, offset)?;
+                    buffer.truncate(count);
+                    Ok::<_, std::io::Error>(Bytes::from(buffer))
+                });
+                match read.await {
+                    Ok(Ok(bytes)) => Ok(bytes),
+                    _ => Err(FsError::new(libc::EIO)),
+                }
             }
             Handle::Dir(_) => Err(FsError::new(libc::EISDIR)),
             Handle::File(file) => self.read_file(file, offset, length).await,
@@ -32,9 +49,9 @@ impl Vfs {
     async fn read_file(&self, file: &FileHandle, offset: u64, length: u64) -> FsResult<Bytes> {
         let (draft, pending) = {
             let state = file.inode.state();
-            let copied = state.copying().map(|session| {
-                ContentRef::Remote(session.copy.source.clone())
-            });
+            let copied = state
+                .copying()
+                .map(|session| ContentRef::Remote(session.copy.source.clone()));
             (state.draft.clone(), copied.or(state.settled_content()))
         };
         if let Some(draft) = draft {
@@ -48,7 +65,11 @@ impl Vfs {
             return Ok(collect(pending.stream(offset..end).await?, end - offset).await?);
         }
         let content = self.handle_content(file)?;
-        Ok(self.core.blocks.read(&content, &file.reading, offset, length).await?)
+        Ok(self
+            .core
+            .blocks
+            .read(&content, &file.reading, offset, length)
+            .await?)
     }
 
     /// The remote content a handle reads: the version of the node now, kept while it stays.
@@ -64,7 +85,11 @@ impl Vfs {
         {
             return Ok(content.clone());
         }
-        let volume = file.inode.volume.clone().ok_or(FsError::new(libc::EISDIR))?;
+        let volume = file
+            .inode
+            .volume
+            .clone()
+            .ok_or(FsError::new(libc::EISDIR))?;
         let catalog = self.engine().catalog().clone();
         let content = Arc::new(RemoteContent::new(volume, (*node).clone(), catalog));
         *kept = Some(content.clone());
@@ -74,9 +99,8 @@ impl Vfs {
     /// The content of a file as a copy of it would take it. `None` while it is being written.
     pub(super) fn content_of(&self, inode: &Inode) -> Option<ContentRef> {
         let state = inode.state();
-        if state.draft.as_ref().is_some_and(|draft| draft.is_changed())
-            || state.copying().is_some()
-         {
+        if state.draft.as_ref().is_some_and(|draft| draft.is_changed()) || state.copying().is_some()
+        {
             return None;
         }
         if let Some(pending) = state.settled_content() {

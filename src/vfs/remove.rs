@@ -58,7 +58,9 @@ impl Vfs {
         if let Some(node) = node {
             let readers = self.engine().readers_of(&volume.name, &node.id);
             let parked = if readers.is_empty() {
-                self.engine().hold(&volume.name, &node, self.settings().hold).await
+                self.engine()
+                    .hold(&volume.name, &node, self.settings().hold)
+                    .await
             } else {
                 self.engine().park(&volume.name, &node, readers).await
             };
@@ -91,7 +93,11 @@ impl Vfs {
             return Err(FsError::new(libc::ENOTDIR));
         }
         let (volume, key, id) = self.published_dir(inode)?;
-        let node = inode.state().node.clone().ok_or(FsError::new(libc::ENOENT))?;
+        let node = inode
+            .state()
+            .node
+            .clone()
+            .ok_or(FsError::new(libc::ENOENT))?;
         if !inode.state().children.names.is_empty() {
             return Err(FsError::new(libc::ENOTEMPTY));
         }

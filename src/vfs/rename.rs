@@ -17,17 +17,16 @@ impl Vfs {
     /// # Errors
     /// EXDEV across profiles, EPERM for profiles, EEXIST with RENAME_NOREPLACE, EINVAL for
     /// RENAME_EXCHANGE and into itself, ENOTEMPTY, EISDIR, ENOTDIR, EROFS, and the drive's.
-    pub async fn rename(
-        &self,
-        from: (u64, &str),
-        to: (u64, &str),
-        flags: u32,
-    ) -> FsResult<()> {
+    pub async fn rename(&self, from: (u64, &str), to: (u64, &str), flags: u32) -> FsResult<()> {
         if flags & !libc::RENAME_NOREPLACE != 0 {
             return Err(FsError::new(libc::EINVAL));
         }
         if from.0 == ROOT || to.0 == ROOT {
-            return Err(FsError::new(if from.0 == to.0 { libc::EPERM } else { libc::EXDEV }));
+            return Err(FsError::new(if from.0 == to.0 {
+                libc::EPERM
+            } else {
+                libc::EXDEV
+            }));
         }
         let (old_dir, inode) = self.named(from.0, from.1).await?;
         let new_dir = self.tree().get(to.0)?;
@@ -121,7 +120,11 @@ impl Vfs {
                 let state = existing.state();
                 state.node.clone().or(state.replaces.clone())
             }
-            None => self.engine().adopt(&volume.name, &dir_id, name).await.map(Arc::new),
+            None => self
+                .engine()
+                .adopt(&volume.name, &dir_id, name)
+                .await
+                .map(Arc::new),
         };
         let place = Place {
             parent: dir_id,
@@ -160,11 +163,19 @@ impl Vfs {
         let children: Vec<u64> = dir.state().children.names.values().copied().collect();
         let parent = dir.state().node.as_ref().map(|node| node.id.clone());
         for ino in children {
-            let Ok(child) = self.tree().get(ino) else { continue };
-            let fresh = child.state().key.and_then(|key: NodeKey| self.engine().catalog().get(key));
+            let Ok(child) = self.tree().get(ino) else {
+                continue;
+            };
+            let fresh = child
+                .state()
+                .key
+                .and_then(|key: NodeKey| self.engine().catalog().get(key));
             if let Some(entry) = fresh {
                 let parent = parent.clone().unwrap_or_else(|| NodeId::new(""));
-                let node = Node { parent, ..(*entry.node).clone() };
+                let node = Node {
+                    parent,
+                    ..(*entry.node).clone()
+                };
                 child.state().node = Some(Arc::new(node));
             }
             if child.is_dir() {

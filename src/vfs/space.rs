@@ -35,7 +35,10 @@ impl Vfs {
         } else {
             self.tree().get(ino)?.volume.clone().into_iter().collect()
         };
-        let mut all = StatFs { files: self.tree().len() as u64, ..StatFs::default() };
+        let mut all = StatFs {
+            files: self.tree().len() as u64,
+            ..StatFs::default()
+        };
         for volume in volumes {
             let quota = self.quota_of(&volume);
             let (total, free) = match quota {
@@ -59,7 +62,11 @@ impl Vfs {
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             // Noted at once, so that a burst of statfs asks once.
-            catalog.put_quota(&volume.name, known.map_or(Quota::default(), |(q, _)| q), now);
+            catalog.put_quota(
+                &volume.name,
+                known.map_or(Quota::default(), |(q, _)| q),
+                now,
+            );
             let volume = volume.clone();
             runtime.spawn(with_priority(Priority::Background, async move {
                 match volume.drive.quota().await {

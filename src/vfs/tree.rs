@@ -39,7 +39,12 @@ impl Tree {
         for volume in engine.volumes() {
             let key = engine.catalog().root(&volume.name, &volume.drive.root());
             let node = root_node(&volume);
-            let inode = tree.make(FileKind::Dir, Some(volume.clone()), ROOT, volume.name.to_string());
+            let inode = tree.make(
+                FileKind::Dir,
+                Some(volume.clone()),
+                ROOT,
+                volume.name.to_string(),
+            );
             {
                 let mut state = inode.state();
                 state.key = Some(key);
@@ -47,7 +52,10 @@ impl Tree {
             }
             tree.remember_key(key, inode.ino);
             let mut state = root.state();
-            state.children.names.insert(volume.name.to_string(), inode.ino);
+            state
+                .children
+                .names
+                .insert(volume.name.to_string(), inode.ino);
         }
         root.state().children.complete = true;
         root.state().children.listed = i64::MAX;
@@ -81,13 +89,20 @@ impl Tree {
 
     /// An inode by its key in the catalog.
     pub fn by_key(&self, key: NodeKey) -> Option<Arc<Inode>> {
-        let ino = *self.by_key.read().unwrap_or_else(PoisonError::into_inner).get(&key)?;
+        let ino = *self
+            .by_key
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)?;
         self.get(ino).ok()
     }
 
     /// Ties a key of the catalog to an inode.
     pub fn remember_key(&self, key: NodeKey, ino: u64) {
-        self.by_key.write().unwrap_or_else(PoisonError::into_inner).insert(key, ino);
+        self.by_key
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key, ino);
     }
 
     /// Drops an inode nobody names or uses any more.
@@ -99,12 +114,18 @@ impl Tree {
                 by_key.remove(&key);
             }
         }
-        self.inodes.write().unwrap_or_else(PoisonError::into_inner).remove(&inode.ino);
+        self.inodes
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&inode.ino);
     }
 
     /// Number of inodes in memory.
     pub fn len(&self) -> usize {
-        self.inodes.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.inodes
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 
     /// The path of an inode below the mount point, `profile/dir/name`.

@@ -1,0 +1,397 @@
+//! The daemon: everything that a mount is made of, from settings to the door for commands.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::lock::DaemonLock;
+use super::{CliError, Context};
+use crate::catalog::Catalog;
+use crate::config::ClosePolicy;
+use crate::content::{Stage, Volume};
+use crate::fingerprint::Kind;
+use crate::net::{BreakerStore, Clock, SystemClock};
+use crate::profile::{Budgets, OpenDeps, ProfileSpec, open};
+use crate::transfer::{Engine, EngineParts, EngineSettings, Journal, TransferRecord};
+use crate::vfs::{Close, FsError, Settings, Vfs};
+
+/// What the caller decides about a daemon.
+#[derive(Clone, Debug, Default)]
+pub struct DaemonOptions {
+    /// Only these profiles; all when empty.
+    pub profiles: Vec<String>,
+    /// Where it mounts.
+    pub mount_point: PathBuf,
+    /// `-o` options that concern the tree.
+    pub read_only: bool,
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
+    /// Mode bits taken away.
+    pub umask: Option<u32>,
+    /// When `close` answers.
+    pub close: Option<Close>,
+}
+
+/// A daemon without its kernel side.
+pub struct Daemon {
+    /// The tree.
+    pub vfs: Vfs,
+    /// Remarks for the person who mounts: profiles left out, a catalog set aside, recovered files.
+    pub notes: Vec<String>,
+    /// The right to the state directory.
+    pub lock: DaemonLock,
+    /// Ends the daemon.
+    pub stop: CancellationToken,
+}
+
+impl Daemon {
+    /// Opens everything and takes up what the journal holds.
+    ///
+    /// # Errors
+    /// A running daemon, wrong settings, a damaged journal, no profile that can be opened.
+    pub async fn open(context: &Context, options: &DaemonOptions) -> Result<Daemon, CliError> {
+        let mut notes = Vec::new();
+        context.paths.create()?;
+        let lock = DaemonLock::acquire(&context.paths, &options.mount_point)?;
+        let catalog = open_catalog(&context.paths.data.join("catalog.db"), &mut notes)?;
+        let journal = Journal::open(&context.paths.state.join("journal.db")).map_err(|error| {
+            CliError::failed("journal", error.to_string()).hint(
+                "the journal holds what was promised to programs; look at it before you move it away",
+            )
+        })?;
+        let mib = |mb: u64| mb.saturating_mul(1 << 20);
+        let cache = &context.settings.cache;
+        let stage = Stage::open(
+            &context.paths.state.join("stage"),
+            mib(cache.stage_budget_mb),
+            mib(cache.stage_reserve_mb),
+        )?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let volumes = open_volumes(context, options, &catalog, &clock, &mut notes)?;
+        let transfer = &context.settings.transfer;
+        let engine = Engine::new(EngineParts {
+            volumes,
+            catalog,
+            journal,
+            stage,
+            clock,
+            settings: EngineSettings {
+                parallel: transfer.parallel,
+                threshold: transfer.threshold_mb.map(mib),
+                buffer_bytes: mib(cache.memory_target_mb) * 2 / 3,
+                instance: context.paths.instance()?,
+            },
+        });
+        let vfs = Vfs::new(engine.clone(), settings(context, options));
+        let revived = vfs.clone();
+        let left = engine
+            .recover(move |record: &TransferRecord, content| revived.revive(record, content))
+            .await?;
+        if !left.is_empty() {
+            notes.push(format!(
+                "{} file(s) that were never closed are under .panfuse/recovered/",
+                left.len()
+            ));
+        }
+        vfs.add_recovered(left);
+        vfs.warm_quotas();
+        Ok(Daemon {
+            vfs,
+            notes,
+            lock,
+            stop: CancellationToken::new(),
+        })
+    }
+
+    /// The requests of commands.
+    pub fn routes(&self) -> Router {
+        Router::new()
+            .route("/v1/status", get(status))
+            .route("/v1/tasks", get(tasks))
+            .route("/v1/sync", post(sync))
+            .route("/v1/unmount", post(unmount))
+            .route("/v1/refresh", post(refresh))
+            .route("/v1/hash", post(hash))
+            .route("/v1/plan", post(plan))
+            .with_state(Shared {
+                vfs: self.vfs.clone(),
+                stop: self.stop.clone(),
+            })
+    }
+}
+
+fn open_catalog(path: &Path, notes: &mut Vec<String>) -> Result<Arc<Catalog>, CliError> {
+    let opened =
+        Catalog::open(path).map_err(|error| CliError::failed("catalog", error.to_string()))?;
+    if let Some(aside) = opened.set_aside {
+        notes.push(format!(
+            "the catalog was damaged; it is kept as {} and built anew",
+            aside.display()
+        ));
+    }
+    Ok(Arc::new(opened.catalog))
+}
+
+fn open_volumes(
+    context: &Context,
+    options: &DaemonOptions,
+    catalog: &Arc<Catalog>,
+    clock: &Arc<dyn Clock>,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Volume>, CliError> {
+    let profiles = context.profiles()?;
+    for name in &options.profiles {
+        if profiles.get(name).is_none() {
+            let known: Vec<&str> = profiles.names().collect();
+            return Err(CliError::usage(
+                "profile_not_found",
+                format!("there is no profile {name}"),
+            )
+            .hint(format!("configured are: {}", known.join(", "))));
+        }
+    }
+    let breakers: Arc<dyn BreakerStore> = catalog.clone();
+    let deps = OpenDeps {
+        registry: context.registry,
+        settings: context.settings.clone(),
+        data: context.paths.data.clone(),
+        vault: context.vault()?,
+        clock: clock.clone(),
+        breakers,
+        budgets: Budgets::default(),
+        instance: context.paths.instance()?,
+    };
+    let mut volumes = Vec::new();
+    let mut refused = Vec::new();
+    for (name, settings, _) in profiles.iter() {
+        if !options.profiles.is_empty() && !options.profiles.iter().any(|wanted| wanted == name) {
+            continue;
+        }
+        let spec = ProfileSpec {
+            name: name.to_owned(),
+            settings: settings.clone(),
+            secrets: Default::default(),
+        };
+        match open(&spec, &deps) {
+            Ok(drive) => volumes.push(Volume {
+                name: name.into(),
+                provider: crate::providers::find(&settings.provider).map_or("", |info| info.key),
+                drive,
+                read_only: settings.read_only,
+                ttl_ms: i64::try_from(settings.ttl_s.unwrap_or(context.settings.mount.ttl_s))
+                    .unwrap_or(i64::MAX / 1000)
+                    .saturating_mul(1000),
+            }),
+            Err(error) => refused.push(format!("profile {name} is left out: {error}")),
+        }
+    }
+    if volumes.is_empty() {
+        let error = match refused.first() {
+            Some(first) => CliError::usage("no_profile", first.clone()),
+            None => CliError::usage("no_profile", "no profile is configured"),
+        };
+        return Err(
+            error.hint("panfuse profile add NAME --provider KEY --json -; or try: panfuse demo")
+        );
+    }
+    notes.extend(refused);
+    Ok(volumes)
+}
+
+fn settings(context: &Context, options: &DaemonOptions) -> Settings {
+    let mount = &context.settings.mount;
+    let transfer = &context.settings.transfer;
+    let own = crate::config::effective_uid().unwrap_or(0);
+    Settings {
+        uid: options.uid.or(mount.uid).unwrap_or(own),
+        gid: options
+            .gid
+            .or(mount.gid)
+            .unwrap_or_else(|| effective_gid().unwrap_or(own)),
+        umask: options.umask.unwrap_or(mount.umask),
+        read_only: options.read_only || mount.read_only,
+        close: options.close.unwrap_or(match transfer.close {
+            ClosePolicy::Wait => Close::Wait,
+            ClosePolicy::Auto => Close::Auto,
+            ClosePolicy::Queue => Close::Queue,
+        }),
+        small_file: transfer.small_file_mb.saturating_mul(1 << 20),
+        memory_target: context
+            .settings
+            .cache
+            .memory_target_mb
+            .saturating_mul(1 << 20)
+            / 3,
+        mount_point: options.mount_point.display().to_string(),
+        ..Settings::default()
+    }
+}
+
+fn effective_gid() -> Option<u32> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Gid:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[derive(Clone)]
+struct Shared {
+    vfs: Vfs,
+    stop: CancellationToken,
+}
+
+type Answer = Result<Json<Value>, CliError>;
+
+/// A path below the mount point, as commands send it.
+#[derive(Deserialize, Default)]
+struct PathBody {
+    #[serde(default)]
+    path: String,
+    #[serde(default)]
+    deep: bool,
+    #[serde(default)]
+    now: bool,
+    #[serde(default)]
+    compute: Vec<String>,
+    #[serde(default)]
+    sources: Vec<String>,
+    #[serde(default)]
+    target: String,
+}
+
+async fn status(State(shared): State<Shared>) -> Json<Value> {
+    Json(shared.vfs.status())
+}
+
+async fn tasks(State(shared): State<Shared>) -> Json<Value> {
+    Json(json!({ "tasks": shared.vfs.tasks() }))
+}
+
+async fn sync(State(shared): State<Shared>, Json(body): Json<PathBody>) -> Answer {
+    let profile = body.path.split('/').find(|part| !part.is_empty());
+    let failed = shared.vfs.engine().wait_idle(profile).await;
+    shared.vfs.engine().finish_all_holds().await;
+    if failed > 0 {
+        return Err(CliError::failed(
+            "pending",
+            format!("{failed} file(s) are not at their provider yet; they are tried again"),
+        )
+        .hint("panfuse task ls shows why"));
+    }
+    Ok(Json(
+        json!({ "pendingTransfers": shared.vfs.engine().pending() }),
+    ))
+}
+
+async fn unmount(State(shared): State<Shared>, Json(body): Json<PathBody>) -> Answer {
+    let waited = shared.vfs.engine().pending();
+    let failed = if body.now {
+        0
+    } else {
+        let failed = shared.vfs.engine().wait_idle(None).await;
+        shared.vfs.engine().finish_all_holds().await;
+        failed
+    };
+    let left = shared.vfs.engine().pending() + failed;
+    shared.stop.cancel();
+    Ok(Json(
+        json!({ "waitedFor": waited, "leftForNextMount": left }),
+    ))
+}
+
+async fn refresh(State(shared): State<Shared>, Json(body): Json<PathBody>) -> Answer {
+    let ino = shared
+        .vfs
+        .resolve(&body.path)
+        .await
+        .map_err(|error| told(&body.path, &error))?;
+    let listed = shared
+        .vfs
+        .refresh(ino, body.deep)
+        .await
+        .map_err(|error| told(&body.path, &error))?;
+    Ok(Json(
+        json!({ "path": body.path, "directoriesListed": listed }),
+    ))
+}
+
+async fn hash(State(shared): State<Shared>, Json(body): Json<PathBody>) -> Answer {
+    let mut kinds = Vec::new();
+    for name in &body.compute {
+        kinds.push(Kind::parse(name).ok_or_else(|| {
+            let known: Vec<&str> = Kind::CONTENT.iter().map(|kind| kind.name()).collect();
+            CliError::usage("unknown_kind", format!("{name:?} is no fingerprint"))
+                .hint(format!("known are: {}", known.join(", ")))
+        })?);
+    }
+    let fail = |error: FsError| told(&body.path, &error);
+    let ino = shared.vfs.resolve(&body.path).await.map_err(fail)?;
+    let known = if kinds.is_empty() {
+        shared.vfs.fingerprints(ino).map_err(fail)?
+    } else {
+        shared.vfs.compute(ino, &kinds).await.map_err(fail)?
+    };
+    let fingerprints: serde_json::Map<String, Value> = known
+        .iter()
+        .map(|(kind, known)| {
+            let value = json!({
+                "value": &*known.value,
+                "origin": known.origin.name(),
+                "provider": &*known.provider,
+            });
+            (kind.to_string(), value)
+        })
+        .collect();
+    Ok(Json(
+        json!({ "path": body.path, "fingerprints": fingerprints }),
+    ))
+}
+
+async fn plan(State(shared): State<Shared>, Json(body): Json<PathBody>) -> Answer {
+    let target = body
+        .target
+        .split('/')
+        .find(|part| !part.is_empty())
+        .unwrap_or("");
+    let mut items = Vec::new();
+    for path in &body.sources {
+        let ino = shared
+            .vfs
+            .resolve(path)
+            .await
+            .map_err(|error| told(path, &error))?;
+        let plan = shared
+            .vfs
+            .plan_copy(ino, target)
+            .map_err(|error| told(path, &error))?;
+        let mut item = serde_json::to_value(&plan).unwrap_or_default();
+        item["path"] = json!(path);
+        items.push(item);
+    }
+    Ok(Json(json!({ "target": target, "items": items })))
+}
+
+fn told(path: &str, error: &FsError) -> CliError {
+    match &error.cause {
+        Some(cause) => {
+            let mut told = CliError::from(cause.clone());
+            told.message = format!("{path}: {}", told.message);
+            told
+        }
+        None if error.errno == libc::ENOENT => {
+            CliError::failed("not_found", format!("{path} does not exist in the mount"))
+        }
+        None => CliError::failed("failed", format!("{path}: {error}")),
+    }
+}
+
+/// How long a daemon that was told to end may take to seal its journal.
+pub const SEAL: Duration = Duration::from_secs(10);
