@@ -23,6 +23,23 @@ pub(super) fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
+/// The value of an extended attribute, as any program reads it.
+///
+/// # Errors
+/// The kernel's.
+pub fn xattr(path: &Path, name: &str) -> io::Result<Vec<u8>> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let name = CString::new(name)?;
+    let mut value = vec![0u8; 64 << 10];
+    // SAFETY: both strings are NUL-terminated, and the kernel writes at most `value.len()` bytes.
+    let length = unsafe {
+        libc::getxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len())
+    };
+    let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
+    value.truncate(length);
+    Ok(value)
+}
+
 /// mount(2).
 ///
 /// # Errors

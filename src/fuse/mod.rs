@@ -27,6 +27,7 @@ mod mountinfo;
 mod notify;
 mod options;
 
+pub use kernel::xattr;
 pub use mount_point::{MountPointError, check, unmount};
 pub use mounted::{MountError, Mounted};
 pub use options::{MountOptions, OptionError};
