@@ -91,7 +91,8 @@ impl Adapter {
         reply: ReplyEmpty,
     ) {
         let caller = convert::caller(request);
-        self.runtime.spawn(async move { empty(change(caller, work, drop).await, reply) });
+        self.runtime
+            .spawn(async move { empty(change(caller, work, drop).await, reply) });
     }
 }
 
@@ -114,7 +115,10 @@ fn attributes(vfs: &Vfs, found: FsResult<Attr>, reply: ReplyAttr) {
     match found {
         Ok(attr) => {
             let settings = vfs.settings();
-            reply.attr(&convert::ttl(&attr, settings), &convert::attr(&attr, settings));
+            reply.attr(
+                &convert::ttl(&attr, settings),
+                &convert::attr(&attr, settings),
+            );
         }
         Err(error) => reply.error(convert::errno(&error)),
     }
@@ -291,7 +295,10 @@ impl Filesystem for Adapter {
             if u32::from(attr.perm) == mode {
                 return Ok(attr);
             }
-            let wanted = SetAttr { mode: Some(mode), ..SetAttr::default() };
+            let wanted = SetAttr {
+                mode: Some(mode),
+                ..SetAttr::default()
+            };
             // The directory is there: a mode that cannot be kept is no failure of mkdir.
             Ok(vfs.setattr(attr.ino, wanted).await.unwrap_or(attr))
         };
@@ -301,13 +308,21 @@ impl Filesystem for Adapter {
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name_or_answer!(convert::existing_name(name), reply).to_owned();
         let vfs = self.vfs.clone();
-        self.alter(request, async move { vfs.unlink(parent.0, &name).await }, reply);
+        self.alter(
+            request,
+            async move { vfs.unlink(parent.0, &name).await },
+            reply,
+        );
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name_or_answer!(convert::existing_name(name), reply).to_owned();
         let vfs = self.vfs.clone();
-        self.alter(request, async move { vfs.rmdir(parent.0, &name).await }, reply);
+        self.alter(
+            request,
+            async move { vfs.rmdir(parent.0, &name).await },
+            reply,
+        );
     }
 
     fn symlink(
@@ -335,7 +350,8 @@ impl Filesystem for Adapter {
         let new_name = name_or_answer!(convert::new_name(new_name), reply).to_owned();
         let vfs = self.vfs.clone();
         let work = async move {
-            vfs.rename((parent.0, &name), (new_parent.0, &new_name), flags.bits()).await
+            vfs.rename((parent.0, &name), (new_parent.0, &new_name), flags.bits())
+                .await
         };
         self.alter(request, work, reply);
     }
@@ -372,9 +388,8 @@ impl Filesystem for Adapter {
     ) {
         let _context = self.enter();
         let (vfs, caller) = (self.vfs.clone(), convert::caller(request));
-        let work = async move {
-            query(caller, None, vfs.read(handle.0, offset, u64::from(size))).await
-        };
+        let work =
+            async move { query(caller, None, vfs.read(handle.0, offset, u64::from(size))).await };
         here_or_there(&self.runtime, work, move |result| match result {
             Ok(bytes) => reply.data(&bytes),
             Err(error) => reply.error(convert::errno(&error)),
@@ -400,7 +415,10 @@ impl Filesystem for Adapter {
         let (vfs, caller) = (self.vfs.clone(), convert::caller(request));
         let data = data.to_vec();
         self.runtime.spawn(async move {
-            written(query(caller, None, vfs.write(handle.0, offset, &data)).await, reply);
+            written(
+                query(caller, None, vfs.write(handle.0, offset, &data)).await,
+                reply,
+            );
         });
     }
 
@@ -413,7 +431,8 @@ impl Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         let (vfs, caller) = (self.vfs.clone(), convert::caller(request));
-        self.runtime.spawn(async move { empty(vfs.flush(handle.0, &caller).await, reply) });
+        self.runtime
+            .spawn(async move { empty(vfs.flush(handle.0, &caller).await, reply) });
     }
 
     fn release(
@@ -440,7 +459,8 @@ impl Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         let (vfs, caller) = (self.vfs.clone(), convert::caller(request));
-        self.runtime.spawn(async move { empty(vfs.fsync(handle.0, &caller).await, reply) });
+        self.runtime
+            .spawn(async move { empty(vfs.fsync(handle.0, &caller).await, reply) });
     }
 
     fn opendir(&self, request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
@@ -467,18 +487,29 @@ impl Filesystem for Adapter {
     ) {
         let _context = self.enter();
         for (at, name) in dots_from(offset) {
-            let number = if name == "." { ino } else { INodeNo(UNKNOWN_INODE) };
+            let number = if name == "." {
+                ino
+            } else {
+                INodeNo(UNKNOWN_INODE)
+            };
             if reply.add(number, at, FileType::Directory, name) {
                 return reply.ok();
             }
         }
-        let listed = self.vfs.readdir(handle.0, after_dots(offset), |next, name| {
-            let kind = match name.kind {
-                crate::vfs::FileKind::Dir => FileType::Directory,
-                crate::vfs::FileKind::File => FileType::RegularFile,
-            };
-            !reply.add(INodeNo(name.ino), next + DOTS.len() as u64, kind, &name.name)
-        });
+        let listed = self
+            .vfs
+            .readdir(handle.0, after_dots(offset), |next, name| {
+                let kind = match name.kind {
+                    crate::vfs::FileKind::Dir => FileType::Directory,
+                    crate::vfs::FileKind::File => FileType::RegularFile,
+                };
+                !reply.add(
+                    INodeNo(name.ino),
+                    next + DOTS.len() as u64,
+                    kind,
+                    &name.name,
+                )
+            });
         match listed {
             Ok(()) => reply.ok(),
             Err(error) => reply.error(convert::errno(&error)),
@@ -496,7 +527,9 @@ impl Filesystem for Adapter {
         let _context = self.enter();
         let settings = self.vfs.settings();
         for (at, name) in dots_from(offset) {
-            let Ok(directory) = self.vfs.getattr(ino.0) else { break };
+            let Ok(directory) = self.vfs.getattr(ino.0) else {
+                break;
+            };
             let mut shown = convert::attr(&directory, settings);
             if name == ".." {
                 shown.ino = INodeNo(UNKNOWN_INODE);
@@ -507,22 +540,26 @@ impl Filesystem for Adapter {
                 return reply.ok();
             }
         }
-        let listed = self.vfs.readdir(handle.0, after_dots(offset), |next, name| {
-            // One that is gone since the directory was opened is left out.
-            let Some(attr) = self.vfs.readdir_attr(name) else { return true };
-            let full = reply.add(
-                INodeNo(name.ino),
-                next + DOTS.len() as u64,
-                &name.name,
-                &convert::ttl(&attr, settings),
-                &convert::attr(&attr, settings),
-                Generation(attr.generation),
-            );
-            if full {
-                self.vfs.readdir_attr_unused(name);
-            }
-            !full
-        });
+        let listed = self
+            .vfs
+            .readdir(handle.0, after_dots(offset), |next, name| {
+                // One that is gone since the directory was opened is left out.
+                let Some(attr) = self.vfs.readdir_attr(name) else {
+                    return true;
+                };
+                let full = reply.add(
+                    INodeNo(name.ino),
+                    next + DOTS.len() as u64,
+                    &name.name,
+                    &convert::ttl(&attr, settings),
+                    &convert::attr(&attr, settings),
+                    Generation(attr.generation),
+                );
+                if full {
+                    self.vfs.readdir_attr_unused(name);
+                }
+                !full
+            });
         match listed {
             Ok(()) => reply.ok(),
             Err(error) => reply.error(convert::errno(&error)),
@@ -589,7 +626,11 @@ impl Filesystem for Adapter {
             return reply.error(Errno::EOPNOTSUPP);
         };
         let (vfs, name, value) = (self.vfs.clone(), name.to_owned(), value.to_vec());
-        self.alter(request, async move { vfs.setxattr(ino.0, &name, &value).await }, reply);
+        self.alter(
+            request,
+            async move { vfs.setxattr(ino.0, &name, &value).await },
+            reply,
+        );
     }
 
     fn getxattr(
@@ -610,7 +651,11 @@ impl Filesystem for Adapter {
         let (vfs, name, caller) = (self.vfs.clone(), name.to_owned(), convert::caller(request));
         self.runtime.spawn(async move {
             let asking = vfs.getxattr(ino.0, &name);
-            xattr(query(caller, Some(METADATA_DEADLINE), asking).await, size, reply);
+            xattr(
+                query(caller, Some(METADATA_DEADLINE), asking).await,
+                size,
+                reply,
+            );
         });
     }
 
@@ -753,8 +798,8 @@ impl Filesystem for Adapter {
                     &caller,
                 )
                 .await;
-            let copied = copied
-                .and_then(|bytes| u32::try_from(bytes).map_err(|_| FsError::new(libc::EIO)));
+            let copied =
+                copied.and_then(|bytes| u32::try_from(bytes).map_err(|_| FsError::new(libc::EIO)));
             written(copied, reply);
         });
     }
@@ -763,7 +808,10 @@ impl Filesystem for Adapter {
 /// `.` and `..` from an offset of the kernel on, each with the offset after it.
 fn dots_from(offset: u64) -> impl Iterator<Item = (u64, &'static str)> {
     let skipped = usize::try_from(offset).unwrap_or(usize::MAX);
-    DOTS.into_iter().enumerate().skip(skipped).map(|(at, name)| (at as u64 + 1, name))
+    DOTS.into_iter()
+        .enumerate()
+        .skip(skipped)
+        .map(|(at, name)| (at as u64 + 1, name))
 }
 
 /// The offset among the names of the directory.
@@ -787,7 +835,9 @@ mod tests {
 
     #[test]
     fn nothing_is_asked_for_that_cannot_be_honoured() {
-        let all = WANTED.into_iter().fold(InitFlags::empty(), |all, flag| all | flag);
+        let all = WANTED
+            .into_iter()
+            .fold(InitFlags::empty(), |all, flag| all | flag);
         for refused in [
             InitFlags::FUSE_WRITEBACK_CACHE,
             InitFlags::FUSE_POSIX_LOCKS,
