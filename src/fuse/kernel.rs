@@ -46,7 +46,11 @@ pub(super) fn mount(
             data.as_ptr().cast(),
         )
     };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// umount2(2), lazily: the path is free at once, the file system ends with its last open file.
@@ -58,7 +62,11 @@ pub(super) fn detach(target: &Path) -> io::Result<()> {
     // SAFETY: the pointer is a NUL-terminated string that lives over the call.
     let result =
         unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH | libc::UMOUNT_NOFOLLOW) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Receives one file descriptor over a socket. `None` when the other side closed it instead.
@@ -72,7 +80,10 @@ pub(super) fn receive_fd(socket: &UnixStream) -> io::Result<Option<OwnedFd>> {
     struct Control([u8; 64]);
 
     let mut byte = [0u8; 1];
-    let mut data = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: byte.len() };
+    let mut data = libc::iovec {
+        iov_base: byte.as_mut_ptr().cast(),
+        iov_len: byte.len(),
+    };
     let mut control = Control([0; 64]);
     // SAFETY: a msghdr of zeros is valid: no name, no data, no control.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
@@ -82,9 +93,8 @@ pub(super) fn receive_fd(socket: &UnixStream) -> io::Result<Option<OwnedFd>> {
     message.msg_controllen = control.0.len() as _;
     let received = loop {
         // SAFETY: the message points to buffers of the lengths it tells, which live over the call.
-        let received = unsafe {
-            libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC)
-        };
+        let received =
+            unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) };
         if received >= 0 {
             break received;
         }
@@ -128,10 +138,17 @@ mod tests {
     #[test]
     fn a_closed_or_silent_socket_brings_no_descriptor() {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        ours.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-        assert_eq!(receive_fd(&ours).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        ours.set_read_timeout(Some(Duration::from_millis(20)))
+            .unwrap();
+        assert_eq!(
+            receive_fd(&ours).unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
         std::io::Write::write_all(&mut &theirs, b"x").unwrap();
-        assert_eq!(receive_fd(&ours).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(
+            receive_fd(&ours).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
         drop(theirs);
         assert!(receive_fd(&ours).unwrap().is_none());
     }

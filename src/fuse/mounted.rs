@@ -82,7 +82,10 @@ impl Mounted {
         let mounted =
             runtime.spawn_blocking(move || Mounted::start_blocking(vfs, &path, &options, handle));
         mounted.await.unwrap_or_else(|error| {
-            Err(MountError::Refused { path: asked, error: io::Error::other(error.to_string()) })
+            Err(MountError::Refused {
+                path: asked,
+                error: io::Error::other(error.to_string()),
+            })
         })
     }
 
@@ -93,13 +96,19 @@ impl Mounted {
         runtime: Handle,
     ) -> Result<Mounted, MountError> {
         let path = check(path)?;
-        let refused = |error| MountError::Refused { path: path.clone(), error };
+        let refused = |error| MountError::Refused {
+            path: path.clone(),
+            error,
+        };
         let device = attach(&path, options).map_err(refused)?;
         let entry = match mounted_at(&path).map_err(refused)? {
             Some(entry) if entry.is_panfuse() => entry,
             _ => return Err(refused(io::Error::other("the mount vanished"))),
         };
-        let mut guard = Unmount { entry: &entry, armed: true };
+        let mut guard = Unmount {
+            entry: &entry,
+            armed: true,
+        };
 
         let news = Arc::new(News::default());
         vfs.on_change(news.clone());
@@ -111,7 +120,13 @@ impl Mounted {
         // From here on dropping it unmounts.
         guard.armed = false;
         drop(guard);
-        let mounted = Mounted { entry, ended, news, tellers, gone: false };
+        let mounted = Mounted {
+            entry,
+            ended,
+            news,
+            tellers,
+            gone: false,
+        };
         mounted.probe()?;
         tracing::info!(path = %mounted.path().display(), "mounted");
         Ok(mounted)
@@ -187,7 +202,10 @@ impl Drop for Unmount<'_> {
 }
 
 fn no_answer(path: &Path, reason: &str) -> MountError {
-    MountError::NoAnswer { path: path.to_owned(), reason: reason.to_owned() }
+    MountError::NoAnswer {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    }
 }
 
 /// The name of a device number as `/proc/self/mountinfo` writes it.
@@ -211,12 +229,14 @@ fn serve(
     let session = on_a_thread(START_DEADLINE, start)
         .ok_or_else(|| io::Error::from(io::ErrorKind::TimedOut))??;
     let notifier = session.notifier();
-    std::thread::Builder::new().name("fuse-session".to_owned()).spawn(move || {
-        if let Err(error) = session.run() {
-            tracing::error!(%error, "the FUSE session ended");
-        }
-        let _ = ending.send(true);
-    })?;
+    std::thread::Builder::new()
+        .name("fuse-session".to_owned())
+        .spawn(move || {
+            if let Err(error) = session.run() {
+                tracing::error!(%error, "the FUSE session ended");
+            }
+            let _ = ending.send(true);
+        })?;
     Ok(notifier)
 }
 
@@ -234,6 +254,9 @@ mod tests {
     #[test]
     fn errors_say_where_and_why() {
         let error = no_answer(Path::new("/m"), "no answer in 10 s");
-        assert_eq!(error.to_string(), "/m was mounted but did not answer: no answer in 10 s");
+        assert_eq!(
+            error.to_string(),
+            "/m was mounted but did not answer: no answer in 10 s"
+        );
     }
 }
