@@ -321,10 +321,8 @@ impl Filesystem for Adapter {
         let (vfs, caller) = (self.vfs.clone(), convert::caller(request));
         let data = data.to_vec();
         self.runtime.spawn(async move {
-            replies::written(
-                query(caller, None, vfs.write(handle.0, offset, &data)).await,
-                reply,
-            );
+            let result = query(caller, None, vfs.write(handle.0, offset, &data)).await;
+            replies::written(result, reply);
         });
     }
 
@@ -420,7 +418,7 @@ impl Filesystem for Adapter {
         reply.ok();
     }
 
-    /// Names are at the provider, or in the journal, when they are answered.
+    /// Names are at the provider or in the journal by then.
     fn fsyncdir(
         &self,
         _request: &Request,
@@ -476,11 +474,8 @@ impl Filesystem for Adapter {
         let (vfs, name, caller) = (self.vfs.clone(), name.to_owned(), convert::caller(request));
         self.runtime.spawn(async move {
             let asking = vfs.getxattr(ino.0, &name);
-            replies::xattr(
-                query(caller, Some(METADATA_DEADLINE), asking).await,
-                size,
-                reply,
-            );
+            let value = query(caller, Some(METADATA_DEADLINE), asking).await;
+            replies::xattr(value, size, reply);
         });
     }
 

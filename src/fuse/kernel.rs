@@ -69,6 +69,24 @@ pub(super) fn detach(target: &Path) -> io::Result<()> {
     }
 }
 
+/// statfs(2), to hear whether a file system answers: unlike stat it is never answered from what
+/// the kernel remembers, which outlives a dead daemon.
+///
+/// # Errors
+/// The file system's; ENOTCONN when nobody serves it.
+pub(super) fn ask(path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: a statfs of zeros is valid, and the kernel only writes into it.
+    let mut answer: libc::statfs = unsafe { mem::zeroed() };
+    // SAFETY: the path is NUL-terminated; both pointers live over the call.
+    let result = unsafe { libc::statfs(path.as_ptr(), &raw mut answer) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// Receives one file descriptor over a socket. `None` when the other side closed it instead.
 ///
 /// # Errors
@@ -151,6 +169,15 @@ mod tests {
         );
         drop(theirs);
         assert!(receive_fd(&ours).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_file_system_answers() {
+        assert!(ask(Path::new("/")).is_ok());
+        assert_eq!(
+            ask(Path::new("/no/such/place")).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
     }
 
     #[test]
