@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::vfs::{Caller, FsError, FsResult};
 
@@ -115,22 +115,24 @@ pub(super) fn on_a_thread<T: Send + 'static>(
     result.recv_timeout(deadline).ok()
 }
 
-/// Waits for `condition`, asking every 20 ms, for as long as `deadline`.
-pub(super) async fn until(deadline: Duration, mut condition: impl FnMut() -> bool) -> bool {
-    let asking = async {
-        while !condition() {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(deadline, asking).await.is_ok()
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use tokio::time::timeout;
+
     use super::*;
+
+    /// Waits for `condition`, asking every 20 ms, for as long as `deadline`.
+    async fn until(deadline: Duration, mut condition: impl FnMut() -> bool) -> bool {
+        let asking = async {
+            while !condition() {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(deadline, asking).await.is_ok()
+    }
 
     /// A thread id that no process has.
     const GONE: Caller = Caller {

@@ -33,12 +33,7 @@ pub fn xattr(path: &Path, name: &str) -> io::Result<Vec<u8>> {
     let mut value = vec![0u8; 64 << 10];
     // SAFETY: both strings are NUL-terminated, and the kernel writes at most `value.len()` bytes.
     let length = unsafe {
-        libc::getxattr(
-            path.as_ptr(),
-            name.as_ptr(),
-            value.as_mut_ptr().cast(),
-            value.len(),
-        )
+        libc::getxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len())
     };
     let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
     value.truncate(length);
@@ -84,6 +79,24 @@ pub(super) fn detach(target: &Path) -> io::Result<()> {
     // SAFETY: the pointer is a NUL-terminated string that lives over the call.
     let result =
         unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH | libc::UMOUNT_NOFOLLOW) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// statfs(2), to hear whether a file system answers: unlike stat it is never answered from what
+/// the kernel remembers, which outlives a dead daemon.
+///
+/// # Errors
+/// The file system's; ENOTCONN when nobody serves it.
+pub(super) fn ask(path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: a statfs of zeros is valid, and the kernel only writes into it.
+    let mut answer: libc::statfs = unsafe { mem::zeroed() };
+    // SAFETY: the path is NUL-terminated; both pointers live over the call.
+    let result = unsafe { libc::statfs(path.as_ptr(), &raw mut answer) };
     if result == 0 {
         Ok(())
     } else {
@@ -173,6 +186,15 @@ mod tests {
         );
         drop(theirs);
         assert!(receive_fd(&ours).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_file_system_answers() {
+        assert!(ask(Path::new("/")).is_ok());
+        assert_eq!(
+            ask(Path::new("/no/such/place")).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
     }
 
     #[test]

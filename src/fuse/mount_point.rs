@@ -12,9 +12,10 @@ use thiserror::Error;
 
 use super::answer::on_a_thread;
 use super::attach;
+use super::kernel;
 use super::mountinfo::{MountEntry, mounted_at};
 
-/// How long a mount point may take to answer stat.
+/// How long a mount point may take to answer.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// So many dead mounts on top of each other are taken away.
@@ -188,7 +189,7 @@ fn heal(entry: &MountEntry) -> Result<(), MountPointError> {
         });
     }
     let asked = path.clone();
-    match on_a_thread(ANSWER_DEADLINE, move || fs::metadata(&asked).map(|_| ())) {
+    match on_a_thread(ANSWER_DEADLINE, move || kernel::ask(&asked)) {
         None => Err(MountPointError::Hangs {
             path,
             pid: daemon_of(entry),
@@ -205,7 +206,7 @@ fn heal(entry: &MountEntry) -> Result<(), MountPointError> {
     }
 }
 
-/// Whether an error of stat means that nobody serves the mount any more.
+/// Whether an error of statfs means that nobody serves the mount any more.
 fn is_dead(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ENOTCONN)
 }

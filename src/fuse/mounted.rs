@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::adapter::Adapter;
 use super::answer::on_a_thread;
 use super::attach::attach;
+use super::kernel;
 use super::mount_point::{MountPointError, check, unmount_if};
 use super::mountinfo::{MountEntry, mounted_at};
 use super::notify::{self, News};
@@ -135,7 +136,8 @@ impl Mounted {
     /// Asks the mount for its root, as any program would.
     fn probe(&self) -> Result<(), MountError> {
         let path = self.entry.path.clone();
-        match on_a_thread(START_DEADLINE, move || std::fs::metadata(&path)) {
+        let asking = move || kernel::ask(&path).and_then(|()| std::fs::metadata(&path));
+        match on_a_thread(START_DEADLINE, asking) {
             Some(Ok(meta)) if device_name(meta.dev()) == self.entry.device => Ok(()),
             Some(Ok(_)) => Err(no_answer(self.path(), "something else answers")),
             Some(Err(error)) => Err(no_answer(self.path(), &error.to_string())),
