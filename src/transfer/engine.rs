@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::destination::Destination;
@@ -256,6 +256,24 @@ impl Engine {
             .contains_key(id)
     }
 
+    /// Tries a failed transfer again now; false when it is not waiting for that.
+    pub fn retry(&self, task: &Task) -> bool {
+        let waits = matches!(task.state(), TaskState::Failed(_)) && self.is_tried_again(&task.id);
+        if waits {
+            task.try_now();
+        }
+        waits
+    }
+
+    /// Gives a transfer up, also one that waits to be tried again; false when it is over.
+    pub fn cancel(&self, task: &Task) -> bool {
+        let goes_on = !task.state().is_over() || self.is_tried_again(&task.id);
+        if goes_on {
+            task.cancel();
+        }
+        goes_on
+    }
+
     /// Starts a transfer. When it is `acknowledged` the record is durable on return.
     ///
     /// # Errors
@@ -308,6 +326,7 @@ impl Engine {
             source_node,
             progress: Progress::default(),
             cancel: CancellationToken::new(),
+            again: Notify::new(),
             state: watch::channel(TaskState::Queued).0,
         });
         {
@@ -403,6 +422,7 @@ impl Engine {
             drop(_turn);
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_secs(pause)) => {}
+                () = task.again.notified() => {}
                 () = task.cancel.cancelled() => {}
                 () = self.inner.stopping.cancelled() => return,
             }

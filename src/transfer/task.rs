@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::TransferResult;
@@ -96,6 +96,7 @@ pub struct Task {
     /// Counters.
     pub progress: Progress,
     pub(super) cancel: CancellationToken,
+    pub(super) again: Notify,
     pub(super) state: watch::Sender<TaskState>,
 }
 
@@ -108,6 +109,11 @@ impl Task {
     /// Gives it up. What it left at the provider is cleaned behind.
     pub fn cancel(&self) {
         self.cancel.cancel();
+    }
+
+    /// Ends the pause before the next attempt.
+    pub(super) fn try_now(&self) {
+        self.again.notify_one();
     }
 
     /// Waits for the end.
