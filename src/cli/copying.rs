@@ -301,7 +301,7 @@ mod tests {
             Ok(vec!["d/a.txt".to_owned(), "d/e".to_owned()])
         );
         assert_eq!(go(&["d/e/.", "d"]), Ok(vec!["d".to_owned()]));
-        assert_eq!(go(&["d", "new/"]), Ok(vec!["new/".to_owned()]));
+        assert_eq!(go(&["d", "new/"]), Ok(vec!["new".to_owned()]));
         assert_eq!(go(&["a.txt", "new/"]), refused);
         assert_eq!(go(&["a.txt", "d", "new"]), refused);
         assert_eq!(go(&["d", "d/e", "a.txt"]), refused);

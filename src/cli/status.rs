@@ -98,7 +98,7 @@ mod tests {
             "profiles": [
                 {"name": "a", "provider": "s3", "readOnly": true, "quota": null, "pendingTransfers": 0},
                 {"name": "b", "provider": "webdav", "readOnly": false,
-                 "quota": {"total": 3 << 30, "used": 1 << 30}, "pendingTransfers": 2},
+                 "quota": {"total": 3_u64 << 30, "used": 1_u64 << 30}, "pendingTransfers": 2},
             ],
             "pendingTransfers": 2, "parkedRemovals": 0,
             "stage": {"usedBytes": 1536, "budgetBytes": 1 << 30},

@@ -256,24 +256,6 @@ impl Engine {
             .contains_key(id)
     }
 
-    /// Tries a failed transfer again now; false when it is not waiting for that.
-    pub fn retry(&self, task: &Task) -> bool {
-        let waits = matches!(task.state(), TaskState::Failed(_)) && self.is_tried_again(&task.id);
-        if waits {
-            task.try_now();
-        }
-        waits
-    }
-
-    /// Gives a transfer up, also one that waits to be tried again; false when it is over.
-    pub fn cancel(&self, task: &Task) -> bool {
-        let goes_on = !task.state().is_over() || self.is_tried_again(&task.id);
-        if goes_on {
-            task.cancel();
-        }
-        goes_on
-    }
-
     /// Starts a transfer. When it is `acknowledged` the record is durable on return.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::TransferResult;
+use super::{Engine, TransferResult};
 use crate::drive::{DriveError, ErrorKind, NodeId, Result};
 
 /// How far a transfer is.
@@ -133,6 +133,26 @@ impl Task {
                 return Err(cancelled());
             }
         }
+    }
+}
+
+impl Engine {
+    /// Tries a failed transfer again now; false when it is not waiting for that.
+    pub fn retry(&self, task: &Task) -> bool {
+        let waits = matches!(task.state(), TaskState::Failed(_)) && self.is_tried_again(&task.id);
+        if waits {
+            task.try_now();
+        }
+        waits
+    }
+
+    /// Gives a transfer up, also one that waits to be tried again; false when it is over.
+    pub fn cancel(&self, task: &Task) -> bool {
+        let goes_on = !task.state().is_over() || self.is_tried_again(&task.id);
+        if goes_on {
+            task.cancel();
+        }
+        goes_on
     }
 }
 
