@@ -22,7 +22,7 @@ use crate::fingerprint::Kind;
 use crate::fuse::{MountError, MountOptions, Mounted};
 use crate::net::{BreakerStore, Clock, SystemClock};
 use crate::profile::{Budgets, OpenDeps, ProfileSpec, open};
-use crate::transfer::{Engine, EngineParts, EngineSettings, Journal, TransferRecord};
+use crate::transfer::{Engine, EngineParts, EngineSettings, Journal, Task, TransferRecord};
 use crate::vfs::{Close, FsError, Settings, Vfs};
 
 /// What the caller decides about a daemon.
@@ -110,6 +110,9 @@ impl Daemon {
         Router::new()
             .route("/v1/status", get(status))
             .route("/v1/tasks", get(tasks))
+            .route("/v1/task/show", post(task_show))
+            .route("/v1/task/retry", post(task_retry))
+            .route("/v1/task/cancel", post(task_cancel))
             .route("/v1/sync", post(sync))
             .route("/v1/unmount", post(unmount))
             .route("/v1/refresh", post(refresh))
@@ -258,6 +261,8 @@ struct PathBody {
     sources: Vec<String>,
     #[serde(default)]
     target: String,
+    #[serde(default)]
+    id: String,
 }
 
 async fn status(State(shared): State<Shared>) -> Json<Value> {
@@ -266,6 +271,49 @@ async fn status(State(shared): State<Shared>) -> Json<Value> {
 
 async fn tasks(State(shared): State<Shared>) -> Json<Value> {
     Json(json!({ "tasks": shared.vfs.tasks() }))
+}
+
+/// A task by its id or the beginning of it.
+fn task_of(shared: &Shared, id: &str) -> Result<Arc<Task>, CliError> {
+    let tasks = shared.vfs.engine().tasks();
+    let only = super::task::only(tasks.iter().map(|task| task.id.as_str()), id)?;
+    tasks
+        .iter()
+        .find(|task| task.id == only)
+        .cloned()
+        .ok_or_else(|| CliError::failed("task_not_found", format!("there is no transfer {id:?}")))
+}
+
+async fn task_show(State(shared): State<Shared>, Json(body): Json<PathBody>) -> Answer {
+    Ok(Json(shared.vfs.task(&*task_of(&shared, &body.id)?)))
+}
+
+async fn task_retry(State(shared): State<Shared>, Json(body): Json<PathBody>) -> Answer {
+    let task = task_of(&shared, &body.id)?;
+    if !shared.vfs.engine().retry(&task) {
+        let id = &task.id;
+        return Err(CliError::failed(
+            "not_retried",
+            format!("transfer {id} is not waiting to be tried again"),
+        )
+        .hint(
+            "only a failed upload of a file that was accepted is; copy the file again otherwise",
+        ));
+    }
+    Ok(Json(shared.vfs.task(&task)))
+}
+
+async fn task_cancel(State(shared): State<Shared>, Json(body): Json<PathBody>) -> Answer {
+    let task = task_of(&shared, &body.id)?;
+    if !shared.vfs.engine().cancel(&task) {
+        return Err(CliError::failed(
+            "task_over",
+            format!("transfer {} is over already", task.id),
+        ));
+    }
+    // Most end at once; one in the middle of a long request ends behind.
+    let _ = tokio::time::timeout(CANCEL, task.wait()).await;
+    Ok(Json(shared.vfs.task(&task)))
 }
 
 async fn sync(State(shared): State<Shared>, Json(body): Json<PathBody>) -> Answer {
@@ -437,6 +485,8 @@ impl Daemon {
         unmounted.map_err(|error| CliError::failed("unmount", error.to_string()))
     }
 }
+/// How long a cancelled transfer is waited for before the command is answered.
+const CANCEL: Duration = Duration::from_secs(10);
 
 /// How long a daemon that was told to end may take to seal its journal.
 const SEAL: Duration = Duration::from_secs(10);

@@ -15,18 +15,26 @@
 //! | `provider`, `profile`, `profile_add` | providers and profiles |
 //! | `mount`, `umount`, `status`, `sync` | the daemon |
 //! | `refresh`, `hash`, `cp`, `mv`, `plan`, `task` | files in a running mount |
+//! | `copying`, `copy_file`, `copy_report`, `sys` | what `cp` and `mv` share: rules, one file, results, system calls |
+//! | `mounted` | the daemon's mount point; users' paths below it |
+//! | `pending`, `size` | waiting for uploads; sizes for people |
 //! | `sim`, `demo` | simulators |
 
 mod args;
 pub mod client;
 mod context;
+mod copy_file;
+mod copy_report;
+mod copying;
 pub mod cp;
 pub mod daemon;
 pub mod demo;
 pub mod hash;
 pub mod lock;
 pub mod mount;
+mod mounted;
 pub mod mv;
+mod pending;
 pub mod plan;
 pub mod profile;
 pub mod profile_add;
@@ -36,14 +44,17 @@ mod reply;
 mod run;
 pub mod service;
 pub mod sim;
+mod size;
 pub mod status;
 pub mod sync;
+mod sys;
 mod table;
 pub mod task;
 pub mod umount;
 
 pub use args::{Cli, Command, Global};
 pub use context::Context;
+pub use copying::ConflictPolicy;
 pub use reply::{CliError, CliResult, EXIT_DONE, EXIT_FAILED, EXIT_USAGE, Reply};
 pub use run::main;
 pub use table::{Paint, Table};

@@ -1,11 +1,15 @@
 //! `panfuse sync`: waits until written files are at their providers.
 
-use super::{CliError, CliResult, Context};
+use serde_json::json;
+
+use super::mounted::connect;
+use super::pending::post_and_wait;
+use super::{CliResult, Context, Reply};
 
 /// Its options.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only files below this path
+    /// Only files of the profile this path is in
     #[arg(value_name = "PATH")]
     pub path: Option<std::path::PathBuf>,
 }
@@ -13,7 +17,13 @@ pub struct Args {
 /// Runs it.
 ///
 /// # Errors
-/// Exit code 1: this build has no daemon.
-pub async fn run(_context: &Context, _args: Args) -> CliResult {
-    Err(CliError::not_available("sync"))
+/// `no_daemon`, `not_in_mount`, and `pending` when files could not be stored.
+pub async fn run(context: &Context, args: Args) -> CliResult {
+    let (client, mounted) = connect(context)?;
+    let below = match &args.path {
+        Some(path) => mounted.below(path)?,
+        None => String::new(),
+    };
+    let answer = post_and_wait(&client, "/v1/sync", &json!({ "path": below })).await?;
+    Ok(Reply::new(answer, "every file is at its provider"))
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::destination::Destination;
@@ -308,6 +308,7 @@ impl Engine {
             source_node,
             progress: Progress::default(),
             cancel: CancellationToken::new(),
+            again: Notify::new(),
             state: watch::channel(TaskState::Queued).0,
         });
         {
@@ -403,6 +404,7 @@ impl Engine {
             drop(_turn);
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_secs(pause)) => {}
+                () = task.again.notified() => {}
                 () = task.cancel.cancelled() => {}
                 () = self.inner.stopping.cancelled() => return,
             }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::TransferResult;
+use super::{Engine, TransferResult};
 use crate::drive::{DriveError, ErrorKind, NodeId, Result};
 
 /// How far a transfer is.
@@ -96,6 +96,7 @@ pub struct Task {
     /// Counters.
     pub progress: Progress,
     pub(super) cancel: CancellationToken,
+    pub(super) again: Notify,
     pub(super) state: watch::Sender<TaskState>,
 }
 
@@ -108,6 +109,11 @@ impl Task {
     /// Gives it up. What it left at the provider is cleaned behind.
     pub fn cancel(&self) {
         self.cancel.cancel();
+    }
+
+    /// Ends the pause before the next attempt.
+    pub(super) fn try_now(&self) {
+        self.again.notify_one();
     }
 
     /// Waits for the end.
@@ -127,6 +133,26 @@ impl Task {
                 return Err(cancelled());
             }
         }
+    }
+}
+
+impl Engine {
+    /// Tries a failed transfer again now; false when it is not waiting for that.
+    pub fn retry(&self, task: &Task) -> bool {
+        let waits = matches!(task.state(), TaskState::Failed(_)) && self.is_tried_again(&task.id);
+        if waits {
+            task.try_now();
+        }
+        waits
+    }
+
+    /// Gives a transfer up, also one that waits to be tried again; false when it is over.
+    pub fn cancel(&self, task: &Task) -> bool {
+        let goes_on = !task.state().is_over() || self.is_tried_again(&task.id);
+        if goes_on {
+            task.cancel();
+        }
+        goes_on
     }
 }
 

@@ -317,6 +317,11 @@ impl Vfs {
             .collect()
     }
 
+    /// A transfer as JSON.
+    pub fn task(&self, task: &Task) -> Value {
+        task_json(task)
+    }
+
     fn metrics(&self) -> String {
         let metrics = crate::observe::metrics();
         let engine = self.engine();
