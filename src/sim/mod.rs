@@ -28,6 +28,9 @@ mod faults;
 mod inventory;
 mod meters;
 pub mod oss;
+pub mod pan115_open;
+mod pan123_open;
+pub mod pikpak;
 mod rate;
 mod recorder;
 mod server;
@@ -52,7 +55,12 @@ pub use simulator::{Ids, Kit, SimProfile, Simulator, SimulatorInfo};
 pub use tree::{Node, Tree};
 
 /// Every simulator there is.
-pub static SIMULATORS: &[SimulatorInfo] = &[aliyundrive_open::INFO];
+pub static SIMULATORS: &[SimulatorInfo] = &[
+    pan115_open::INFO,
+    aliyundrive_open::INFO,
+    pan123_open::INFO,
+    pikpak::INFO,
+];
 
 /// Starts a world of the simulators that the options name.
 ///
