@@ -37,7 +37,7 @@ impl Source {
     pub fn from_text(path: &str, text: &str) -> Source {
         let code = blanked(text);
         let tests = if is_test_file(path) {
-            vec![0..text.len()]
+            Vec::from([0..text.len()])
         } else {
             test_blocks(&code)
         };
