@@ -159,7 +159,11 @@ async fn the_newest_version_wins() {
     for number in 0..5u8 {
         rig.put("here/a", &[number; 100]).await.unwrap();
     }
-    rig.settle().await;
+    let settled = tokio::time::timeout(std::time::Duration::from_secs(60), rig.settle()).await;
+    assert!(
+        settled.is_ok(),
+        "a transfer that was replaced is waited for in vain"
+    );
     assert_eq!(std::fs::read(outside(&rig, "here/a")).unwrap(), [4; 100]);
     assert_eq!(rig.names("here").await, ["a"]);
 }
