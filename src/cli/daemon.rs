@@ -216,7 +216,12 @@ fn settings(context: &Context, options: &DaemonOptions) -> Settings {
             ClosePolicy::Queue => Close::Queue,
         },
         small_file: transfer.small_file_mb.saturating_mul(1 << 20),
-        memory_target: context.settings.cache.memory_target_mb.saturating_mul(1 << 20) / 3,
+        memory_target: context
+            .settings
+            .cache
+            .memory_target_mb
+            .saturating_mul(1 << 20)
+            / 3,
         mount_point: options.mount_point.display().to_string(),
         ..Settings::default()
     };
@@ -401,9 +406,7 @@ impl Daemon {
         let mounted = Mounted::start(self.vfs.clone(), &options.mount_point, &mount, runtime)
             .await
             .map_err(|error| match error {
-                MountError::MountPoint(error) => {
-                    CliError::usage("mount_point", error.to_string())
-                }
+                MountError::MountPoint(error) => CliError::usage("mount_point", error.to_string()),
                 error => CliError::failed("mount", error.to_string()),
             })?;
         let stop = self.stop.clone();

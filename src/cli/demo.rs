@@ -37,7 +37,10 @@ const STEP: Duration = Duration::from_secs(120);
 pub async fn run(context: &Context, args: Args) -> CliResult {
     let home = tempfile_dir()?;
     let world = tokio::task::spawn_blocking(|| {
-        let world = crate::sim::start(&WorldOptions { only: Vec::new(), accounts: 2 })?;
+        let world = crate::sim::start(&WorldOptions {
+            only: Vec::new(),
+            accounts: 2,
+        })?;
         library(&world)?;
         Ok::<_, anyhow::Error>(world)
     })
@@ -51,7 +54,10 @@ pub async fn run(context: &Context, args: Args) -> CliResult {
         json: context.json,
     })?;
     let (mount_point, _keep) = mount_point(args.mountpoint, home.path())?;
-    let options = DaemonOptions { mount_point, mount: MountOptions::default() };
+    let options = DaemonOptions {
+        mount_point,
+        mount: MountOptions::default(),
+    };
     let daemon = Daemon::open(&own, &options).await?;
     let mut steps = Vec::new();
     let once = args.once;
@@ -85,8 +91,11 @@ pub async fn run(context: &Context, args: Args) -> CliResult {
         "held": failed == 0,
     });
     if steps.is_empty() || failed > 0 {
-        return Err(CliError::failed("tour", format!("{failed} of {} steps did not hold", steps.len()))
-            .with("tour", document));
+        return Err(CliError::failed(
+            "tour",
+            format!("{failed} of {} steps did not hold", steps.len()),
+        )
+        .with("tour", document));
     }
     Ok(Reply::new(document, ""))
 }
@@ -113,10 +122,7 @@ impl Drop for OwnDir {
 }
 
 /// The mount point, and what must be removed with it.
-fn mount_point(
-    asked: Option<PathBuf>,
-    home: &Path,
-) -> Result<(PathBuf, Option<OwnDir>), CliError> {
+fn mount_point(asked: Option<PathBuf>, home: &Path) -> Result<(PathBuf, Option<OwnDir>), CliError> {
     if let Some(path) = asked {
         std::fs::create_dir_all(&path)?;
         return Ok((std::path::absolute(path)?, None));
@@ -127,7 +133,9 @@ fn mount_point(
             entries.next().is_none()
                 && std::fs::metadata(&usual).is_ok_and(|here| {
                     use std::os::unix::fs::MetadataExt;
-                    let above = usual.parent().and_then(|parent| std::fs::metadata(parent).ok());
+                    let above = usual
+                        .parent()
+                        .and_then(|parent| std::fs::metadata(parent).ok());
                     above.is_some_and(|above| above.dev() == here.dev())
                 })
         }
@@ -156,8 +164,18 @@ fn library(world: &World) -> anyhow::Result<()> {
     world.seed("115", "/films/harbour.mkv", 1_500_000_000, &made(11))?;
     world.seed("115", "/films/home-video.mp4", 24_000_000, &made(12))?;
     world.seed("115", "/photos/lake.jpg", 3_400_000, &made(13))?;
-    world.seed("ali", "/notes/readme.txt", 0, &text("Notes of a simulated drive.\n"))?;
-    world.seed("ali", "/notes/recipe.txt", 0, &text("Water, flour, salt.\n"))?;
+    world.seed(
+        "ali",
+        "/notes/readme.txt",
+        0,
+        &text("Notes of a simulated drive.\n"),
+    )?;
+    world.seed(
+        "ali",
+        "/notes/recipe.txt",
+        0,
+        &text("Water, flour, salt.\n"),
+    )?;
     world.seed("ali", "/albums/song.flac", 31_000_000, &made(14))?;
     world.seed("123", "/backup/photos.zip", 12_000_000, &made(15))?;
     // Somebody else has these: their providers know them.
@@ -194,13 +212,55 @@ impl Step {
 
 async fn tour(daemon: &Daemon, mount: &Path, world: &World) -> Vec<Step> {
     let copies = [
-        ("cp", "115/films/harbour.mkv", "ali/harbour.mkv", "P2", "known to the target: asked, not moved"),
-        ("cp", "115/photos/lake.jpg", "123/lake.jpg", "P1", "its hash is enough"),
-        ("cp", "ali/albums/song.flac", "pikpak/song.flac", "P2", "three windows of 20 KiB decide"),
-        ("cp", "115/films/home-video.mp4", "ali/home-video.mp4", "P4", "unknown: streamed and verified"),
-        ("cp", "115/films/home-video.mp4", "ali-2/home-video.mp4", "P2", "now it is known"),
-        ("mv", "123/backup/photos.zip", "115-2/photos.zip", "", "the source goes after verification"),
-        ("cp", "ali/notes/recipe.txt", "local/recipe.txt", "", "to a directory of this machine"),
+        (
+            "cp",
+            "115/films/harbour.mkv",
+            "ali/harbour.mkv",
+            "P2",
+            "known to the target: asked, not moved",
+        ),
+        (
+            "cp",
+            "115/photos/lake.jpg",
+            "123/lake.jpg",
+            "P1",
+            "its hash is enough",
+        ),
+        (
+            "cp",
+            "ali/albums/song.flac",
+            "pikpak/song.flac",
+            "P2",
+            "three windows of 20 KiB decide",
+        ),
+        (
+            "cp",
+            "115/films/home-video.mp4",
+            "ali/home-video.mp4",
+            "P4",
+            "unknown: streamed and verified",
+        ),
+        (
+            "cp",
+            "115/films/home-video.mp4",
+            "ali-2/home-video.mp4",
+            "P2",
+            "now it is known",
+        ),
+        (
+            "mv",
+            "123/backup/photos.zip",
+            "115-2/photos.zip",
+            "",
+            "the source goes after verification",
+        ),
+        (
+            "cp",
+            "ali/notes/recipe.txt",
+            "local/recipe.txt",
+            "",
+            "to a directory of this machine",
+        ),
     ];
     let mut steps = Vec::new();
     for (program, from, to, phase, note) in copies {
@@ -217,7 +277,11 @@ async fn tour(daemon: &Daemon, mount: &Path, world: &World) -> Vec<Step> {
         down: 0,
         up: 0,
         held: failed == 0 && gone,
-        note: if gone { "the moved source is gone".to_owned() } else { "the source is still there".to_owned() },
+        note: if gone {
+            "the moved source is gone".to_owned()
+        } else {
+            "the source is still there".to_owned()
+        },
     });
     steps
 }
@@ -232,7 +296,10 @@ async fn copy(
     note: &str,
 ) -> Step {
     let meter = |profile: &str| {
-        world.stat(profile).map(|stat| (stat.bytes_down, stat.bytes_up)).unwrap_or_default()
+        world
+            .stat(profile)
+            .map(|stat| (stat.bytes_down, stat.bytes_up))
+            .unwrap_or_default()
     };
     let source_profile = from.split('/').next().unwrap_or("");
     let target_profile = to.split('/').next().unwrap_or("");
@@ -272,7 +339,9 @@ async fn copy(
     step.down = meter(source_profile).0 - down;
     step.up = meter(target_profile).1 - up;
     let told = xattr(&mount.join(to), "user.pan.transfer").await;
-    let told: Value = told.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let told: Value = told
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default();
     step.phase = told["phase"].as_str().unwrap_or("").to_owned();
     step.verified = told["verifyMode"].as_str().unwrap_or("").to_owned();
     step.held = told["verifyOk"] == true && (phase.is_empty() || phase == step.phase);
@@ -306,10 +375,16 @@ async fn xattr(path: &Path, name: &'static str) -> Option<String> {
 }
 
 fn table(steps: &[Step], paint: super::Paint) -> String {
-    let mut table =
-        Table::new(paint, &["", "step", "phase", "verified", "read", "sent", ""]);
+    let mut table = Table::new(
+        paint,
+        &["", "step", "phase", "verified", "read", "sent", ""],
+    );
     for step in steps {
-        let mark = if step.held { paint.good("ok") } else { paint.bad("no") };
+        let mark = if step.held {
+            paint.good("ok")
+        } else {
+            paint.bad("no")
+        };
         table.row([
             mark,
             step.what.clone(),

@@ -59,16 +59,23 @@ pub async fn run(context: &Context, args: Args) -> CliResult {
 
 /// `~/cloud`.
 pub(super) fn default_mount_point() -> Result<PathBuf, CliError> {
-    let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).ok_or_else(|| {
-        CliError::usage("mount_point", "no mount point is given and HOME is not set")
-            .hint("panfuse mount MOUNTPOINT")
-    })?;
+    let home = std::env::var_os("HOME")
+        .filter(|home| !home.is_empty())
+        .ok_or_else(|| {
+            CliError::usage("mount_point", "no mount point is given and HOME is not set")
+                .hint("panfuse mount MOUNTPOINT")
+        })?;
     Ok(Path::new(&home).join("cloud"))
 }
 
 fn ready_line(daemon: &Daemon, path: &Path) -> String {
-    let names: Vec<String> =
-        daemon.vfs.engine().volumes().iter().map(|volume| volume.name.to_string()).collect();
+    let names: Vec<String> = daemon
+        .vfs
+        .engine()
+        .volumes()
+        .iter()
+        .map(|volume| volume.name.to_string())
+        .collect();
     format!("mounted at {} ({})", path.display(), names.join(", "))
 }
 
@@ -80,7 +87,10 @@ async fn in_background(context: &Context, args: &Args, mount_point: &Path) -> Cl
     let log = File::create(&log_path)?;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--config").arg(&context.paths.config_file);
-    if let Some(state) = std::env::args_os().skip_while(|word| word != "--state-dir").nth(1) {
+    if let Some(state) = std::env::args_os()
+        .skip_while(|word| word != "--state-dir")
+        .nth(1)
+    {
         command.arg("--state-dir").arg(state);
     }
     command.arg("mount").arg(mount_point).arg("--foreground");
@@ -98,7 +108,11 @@ async fn in_background(context: &Context, args: &Args, mount_point: &Path) -> Cl
         if let Some(status) = daemon.try_wait()? {
             let said = std::fs::read_to_string(&log_path).unwrap_or_default();
             let said = said.trim().trim_start_matches("panfuse: ").to_owned();
-            let said = if said.is_empty() { format!("the daemon ended: {status}") } else { said };
+            let said = if said.is_empty() {
+                format!("the daemon ended: {status}")
+            } else {
+                said
+            };
             return Err(match status.code() {
                 Some(2) => CliError::usage("mount", said),
                 _ => CliError::failed("mount", said),
@@ -106,7 +120,10 @@ async fn in_background(context: &Context, args: &Args, mount_point: &Path) -> Cl
         }
         let answer = match Client::new(&context.paths) {
             Ok(client) => {
-                client.deadline(Duration::from_secs(2)).call("GET", "/v1/status", None).await
+                client
+                    .deadline(Duration::from_secs(2))
+                    .call("GET", "/v1/status", None)
+                    .await
             }
             Err(error) => Err(error),
         };
@@ -118,15 +135,21 @@ async fn in_background(context: &Context, args: &Args, mount_point: &Path) -> Cl
                 json!({ "mountPoint": mount_point, "pid": daemon.id(), "profiles": status["profiles"] }),
                 format!("mounted at {}", mount_point.display()),
             );
-            let notes = text.lines().filter_map(|line| line.strip_prefix("panfuse: "));
-            reply.notes =
-                notes.filter(|line| !line.starts_with("mounted at")).map(str::to_owned).collect();
+            let notes = text
+                .lines()
+                .filter_map(|line| line.strip_prefix("panfuse: "));
+            reply.notes = notes
+                .filter(|line| !line.starts_with("mounted at"))
+                .map(str::to_owned)
+                .collect();
             return Ok(reply);
         }
         if tokio::time::Instant::now() >= deadline {
             let _ = daemon.kill();
-            return Err(CliError::failed("timeout", "the mount did not answer within a minute")
-                .hint(format!("its log is {}", log_path.display())));
+            return Err(
+                CliError::failed("timeout", "the mount did not answer within a minute")
+                    .hint(format!("its log is {}", log_path.display())),
+            );
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

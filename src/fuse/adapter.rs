@@ -6,20 +6,18 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
 use std::time::SystemTime;
 
 use fuser::{
-    BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, FileType, Filesystem, FopenFlags,
-    Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, PollEvents,
-    PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
-    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll,
-    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags,
+    IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyOpen, ReplyStatfs,
+    ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use tokio::runtime::{EnterGuard, Handle};
 
 use super::answer::{METADATA_DEADLINE, change, here_or_there, query};
-use super::convert::{self, XattrAnswer};
+use super::{convert, listing, replies};
 use crate::vfs::{Attr, FsError, FsResult, SetAttr, Vfs};
 
 /// Largest READ and WRITE; what the kernel allows without a changed limit (facts/fuse.md A).
@@ -42,15 +40,6 @@ const WANTED: [InitFlags; 8] = [
     // Else the kernel asks for `security.capability` before every write.
     InitFlags::FUSE_HANDLE_KILLPRIV_V2,
 ];
-
-/// The inode number of `..` in a listing. Nobody can do anything with it.
-const UNKNOWN_INODE: u64 = 0xffff_ffff;
-
-/// Names of a listing that are not in the directory: `.` and `..`.
-const DOTS: [&str; 2] = [".", ".."];
-
-/// Free files that statfs tells: a drive has no such limit.
-const FREE_FILES: u64 = 1_000_000_000;
 
 /// The file system as fuser calls it.
 pub(super) struct Adapter {
@@ -79,7 +68,7 @@ impl Adapter {
             let forgets = vfs.clone();
             // Nobody got the inode: the reference is given back.
             let made = change(caller, work, move |attr| forgets.forget(attr.ino, 1)).await;
-            entry(&vfs, made, reply);
+            replies::entry(&vfs, made, reply);
         });
     }
 
@@ -91,64 +80,8 @@ impl Adapter {
         reply: ReplyEmpty,
     ) {
         let caller = convert::caller(request);
-        self.runtime.spawn(async move { empty(change(caller, work, drop).await, reply) });
-    }
-}
-
-fn entry(vfs: &Vfs, found: FsResult<Attr>, reply: ReplyEntry) {
-    match found {
-        Ok(attr) => {
-            let settings = vfs.settings();
-            let generation = Generation(attr.generation);
-            reply.entry(
-                &convert::ttl(&attr, settings),
-                &convert::attr(&attr, settings),
-                generation,
-            );
-        }
-        Err(error) => reply.error(convert::errno(&error)),
-    }
-}
-
-fn attributes(vfs: &Vfs, found: FsResult<Attr>, reply: ReplyAttr) {
-    match found {
-        Ok(attr) => {
-            let settings = vfs.settings();
-            reply.attr(&convert::ttl(&attr, settings), &convert::attr(&attr, settings));
-        }
-        Err(error) => reply.error(convert::errno(&error)),
-    }
-}
-
-fn empty(result: FsResult<()>, reply: ReplyEmpty) {
-    match result {
-        Ok(()) => reply.ok(),
-        Err(error) => reply.error(convert::errno(&error)),
-    }
-}
-
-fn written(result: FsResult<u32>, reply: ReplyWrite) {
-    match result {
-        Ok(bytes) => reply.written(bytes),
-        Err(error) => reply.error(convert::errno(&error)),
-    }
-}
-
-fn opened_directory(result: FsResult<u64>, flags: FopenFlags, reply: ReplyOpen) {
-    match result {
-        Ok(handle) => reply.opened(FileHandle(handle), flags),
-        Err(error) => reply.error(convert::errno(&error)),
-    }
-}
-
-fn xattr(value: FsResult<Vec<u8>>, room: u32, reply: ReplyXattr) {
-    match value {
-        Ok(value) => match convert::xattr_answer(value.len(), room) {
-            XattrAnswer::Size(size) => reply.size(size),
-            XattrAnswer::Value => reply.data(&value),
-            XattrAnswer::TooSmall => reply.error(Errno::ERANGE),
-        },
-        Err(error) => reply.error(convert::errno(&error)),
+        self.runtime
+            .spawn(async move { replies::empty(change(caller, work, drop).await, reply) });
     }
 }
 
@@ -162,6 +95,9 @@ macro_rules! name_or_answer {
     };
 }
 
+/// What is left out is answered by fuser: EPERM for symbolic and hard links; ENOSYS for access
+/// (`default_permissions` is the kernel's to check), lseek (the kernel then shows a file without
+/// holes), poll (always ready) and locks (the kernel's local ones).
 impl Filesystem for Adapter {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
         for wanted in WANTED {
@@ -179,13 +115,13 @@ impl Filesystem for Adapter {
         let _context = self.enter();
         let name = name_or_answer!(convert::existing_name(name), reply);
         if let Some(found) = self.vfs.lookup_now(parent.0, name) {
-            return entry(&self.vfs, found, reply);
+            return replies::entry(&self.vfs, found, reply);
         }
         let (vfs, name, caller) = (self.vfs.clone(), name.to_owned(), convert::caller(request));
         self.runtime.spawn(async move {
             let looking = vfs.lookup(parent.0, &name);
             let found = query(caller, Some(METADATA_DEADLINE), looking).await;
-            entry(&vfs, found, reply);
+            replies::entry(&vfs, found, reply);
         });
     }
 
@@ -202,7 +138,7 @@ impl Filesystem for Adapter {
         reply: ReplyAttr,
     ) {
         let _context = self.enter();
-        attributes(&self.vfs, self.vfs.getattr(ino.0), reply);
+        replies::attributes(&self.vfs, self.vfs.getattr(ino.0), reply);
     }
 
     /// Owner and group are the mount's; setting them has no effect and is no error, else
@@ -241,12 +177,8 @@ impl Filesystem for Adapter {
                 Some(_) => work.await,
                 None => change(caller, work, drop).await,
             };
-            attributes(&vfs, result, reply);
+            replies::attributes(&vfs, result, reply);
         });
-    }
-
-    fn readlink(&self, _request: &Request, _ino: INodeNo, reply: ReplyData) {
-        reply.error(Errno::EINVAL);
     }
 
     /// A regular file is made and closed at once; nothing else can be made.
@@ -291,7 +223,10 @@ impl Filesystem for Adapter {
             if u32::from(attr.perm) == mode {
                 return Ok(attr);
             }
-            let wanted = SetAttr { mode: Some(mode), ..SetAttr::default() };
+            let wanted = SetAttr {
+                mode: Some(mode),
+                ..SetAttr::default()
+            };
             // The directory is there: a mode that cannot be kept is no failure of mkdir.
             Ok(vfs.setattr(attr.ino, wanted).await.unwrap_or(attr))
         };
@@ -301,24 +236,21 @@ impl Filesystem for Adapter {
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name_or_answer!(convert::existing_name(name), reply).to_owned();
         let vfs = self.vfs.clone();
-        self.alter(request, async move { vfs.unlink(parent.0, &name).await }, reply);
+        self.alter(
+            request,
+            async move { vfs.unlink(parent.0, &name).await },
+            reply,
+        );
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name_or_answer!(convert::existing_name(name), reply).to_owned();
         let vfs = self.vfs.clone();
-        self.alter(request, async move { vfs.rmdir(parent.0, &name).await }, reply);
-    }
-
-    fn symlink(
-        &self,
-        _request: &Request,
-        _parent: INodeNo,
-        _name: &OsStr,
-        _target: &Path,
-        reply: ReplyEntry,
-    ) {
-        reply.error(Errno::EPERM);
+        self.alter(
+            request,
+            async move { vfs.rmdir(parent.0, &name).await },
+            reply,
+        );
     }
 
     fn rename(
@@ -335,20 +267,10 @@ impl Filesystem for Adapter {
         let new_name = name_or_answer!(convert::new_name(new_name), reply).to_owned();
         let vfs = self.vfs.clone();
         let work = async move {
-            vfs.rename((parent.0, &name), (new_parent.0, &new_name), flags.bits()).await
+            vfs.rename((parent.0, &name), (new_parent.0, &new_name), flags.bits())
+                .await
         };
         self.alter(request, work, reply);
-    }
-
-    fn link(
-        &self,
-        _request: &Request,
-        _ino: INodeNo,
-        _parent: INodeNo,
-        _name: &OsStr,
-        reply: ReplyEntry,
-    ) {
-        reply.error(Errno::EPERM);
     }
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
@@ -372,9 +294,8 @@ impl Filesystem for Adapter {
     ) {
         let _context = self.enter();
         let (vfs, caller) = (self.vfs.clone(), convert::caller(request));
-        let work = async move {
-            query(caller, None, vfs.read(handle.0, offset, u64::from(size))).await
-        };
+        let work =
+            async move { query(caller, None, vfs.read(handle.0, offset, u64::from(size))).await };
         here_or_there(&self.runtime, work, move |result| match result {
             Ok(bytes) => reply.data(&bytes),
             Err(error) => reply.error(convert::errno(&error)),
@@ -395,12 +316,13 @@ impl Filesystem for Adapter {
     ) {
         let _context = self.enter();
         if let Some(result) = self.vfs.write_now(handle.0, offset, data) {
-            return written(result, reply);
+            return replies::written(result, reply);
         }
         let (vfs, caller) = (self.vfs.clone(), convert::caller(request));
         let data = data.to_vec();
         self.runtime.spawn(async move {
-            written(query(caller, None, vfs.write(handle.0, offset, &data)).await, reply);
+            let result = query(caller, None, vfs.write(handle.0, offset, &data)).await;
+            replies::written(result, reply);
         });
     }
 
@@ -413,7 +335,8 @@ impl Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         let (vfs, caller) = (self.vfs.clone(), convert::caller(request));
-        self.runtime.spawn(async move { empty(vfs.flush(handle.0, &caller).await, reply) });
+        self.runtime
+            .spawn(async move { replies::empty(vfs.flush(handle.0, &caller).await, reply) });
     }
 
     fn release(
@@ -440,7 +363,8 @@ impl Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         let (vfs, caller) = (self.vfs.clone(), convert::caller(request));
-        self.runtime.spawn(async move { empty(vfs.fsync(handle.0, &caller).await, reply) });
+        self.runtime
+            .spawn(async move { replies::empty(vfs.fsync(handle.0, &caller).await, reply) });
     }
 
     fn opendir(&self, request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
@@ -448,12 +372,12 @@ impl Filesystem for Adapter {
         let stable = self.vfs.getattr(ino.0).is_ok_and(|attr| attr.stable);
         let flags = convert::directory_flags(stable);
         if let Some(result) = self.vfs.opendir_now(ino.0) {
-            return opened_directory(result, flags, reply);
+            return replies::opened_directory(result, flags, reply);
         }
         let (vfs, caller) = (self.vfs.clone(), convert::caller(request));
         self.runtime.spawn(async move {
             let result = query(caller, Some(METADATA_DEADLINE), vfs.opendir(ino.0)).await;
-            opened_directory(result, flags, reply);
+            replies::opened_directory(result, flags, reply);
         });
     }
 
@@ -463,26 +387,10 @@ impl Filesystem for Adapter {
         ino: INodeNo,
         handle: FileHandle,
         offset: u64,
-        mut reply: ReplyDirectory,
+        reply: ReplyDirectory,
     ) {
         let _context = self.enter();
-        for (at, name) in dots_from(offset) {
-            let number = if name == "." { ino } else { INodeNo(UNKNOWN_INODE) };
-            if reply.add(number, at, FileType::Directory, name) {
-                return reply.ok();
-            }
-        }
-        let listed = self.vfs.readdir(handle.0, after_dots(offset), |next, name| {
-            let kind = match name.kind {
-                crate::vfs::FileKind::Dir => FileType::Directory,
-                crate::vfs::FileKind::File => FileType::RegularFile,
-            };
-            !reply.add(INodeNo(name.ino), next + DOTS.len() as u64, kind, &name.name)
-        });
-        match listed {
-            Ok(()) => reply.ok(),
-            Err(error) => reply.error(convert::errno(&error)),
-        }
+        listing::names(&self.vfs, ino, handle, offset, reply);
     }
 
     fn readdirplus(
@@ -491,42 +399,10 @@ impl Filesystem for Adapter {
         ino: INodeNo,
         handle: FileHandle,
         offset: u64,
-        mut reply: ReplyDirectoryPlus,
+        reply: ReplyDirectoryPlus,
     ) {
         let _context = self.enter();
-        let settings = self.vfs.settings();
-        for (at, name) in dots_from(offset) {
-            let Ok(directory) = self.vfs.getattr(ino.0) else { break };
-            let mut shown = convert::attr(&directory, settings);
-            if name == ".." {
-                shown.ino = INodeNo(UNKNOWN_INODE);
-            }
-            let ttl = convert::ttl(&directory, settings);
-            // Node id 0: no reference of the kernel.
-            if reply.add(INodeNo(0), at, name, &ttl, &shown, Generation(0)) {
-                return reply.ok();
-            }
-        }
-        let listed = self.vfs.readdir(handle.0, after_dots(offset), |next, name| {
-            // One that is gone since the directory was opened is left out.
-            let Some(attr) = self.vfs.readdir_attr(name) else { return true };
-            let full = reply.add(
-                INodeNo(name.ino),
-                next + DOTS.len() as u64,
-                &name.name,
-                &convert::ttl(&attr, settings),
-                &convert::attr(&attr, settings),
-                Generation(attr.generation),
-            );
-            if full {
-                self.vfs.readdir_attr_unused(name);
-            }
-            !full
-        });
-        match listed {
-            Ok(()) => reply.ok(),
-            Err(error) => reply.error(convert::errno(&error)),
-        }
+        listing::names_and_attributes(&self.vfs, ino, handle, offset, reply);
     }
 
     fn releasedir(
@@ -542,7 +418,7 @@ impl Filesystem for Adapter {
         reply.ok();
     }
 
-    /// Names are at the provider, or in the journal, when they are answered.
+    /// Names are at the provider or in the journal by then.
     fn fsyncdir(
         &self,
         _request: &Request,
@@ -556,23 +432,7 @@ impl Filesystem for Adapter {
 
     fn statfs(&self, _request: &Request, ino: INodeNo, reply: ReplyStatfs) {
         let _context = self.enter();
-        match self.vfs.statfs(ino.0) {
-            Ok(space) => {
-                let block = u64::from(convert::STATFS_BLOCK);
-                let free = space.free / block;
-                reply.statfs(
-                    space.total / block,
-                    free,
-                    free,
-                    space.files.saturating_add(FREE_FILES),
-                    FREE_FILES,
-                    convert::STATFS_BLOCK,
-                    255,
-                    convert::STATFS_BLOCK,
-                );
-            }
-            Err(error) => reply.error(convert::errno(&error)),
-        }
+        replies::space(self.vfs.statfs(ino.0), reply);
     }
 
     fn setxattr(
@@ -589,7 +449,11 @@ impl Filesystem for Adapter {
             return reply.error(Errno::EOPNOTSUPP);
         };
         let (vfs, name, value) = (self.vfs.clone(), name.to_owned(), value.to_vec());
-        self.alter(request, async move { vfs.setxattr(ino.0, &name, &value).await }, reply);
+        self.alter(
+            request,
+            async move { vfs.setxattr(ino.0, &name, &value).await },
+            reply,
+        );
     }
 
     fn getxattr(
@@ -605,19 +469,20 @@ impl Filesystem for Adapter {
         };
         let _context = self.enter();
         if let Some(value) = self.vfs.getxattr_now(ino.0, name) {
-            return xattr(value, size, reply);
+            return replies::xattr(value, size, reply);
         }
         let (vfs, name, caller) = (self.vfs.clone(), name.to_owned(), convert::caller(request));
         self.runtime.spawn(async move {
             let asking = vfs.getxattr(ino.0, &name);
-            xattr(query(caller, Some(METADATA_DEADLINE), asking).await, size, reply);
+            let value = query(caller, Some(METADATA_DEADLINE), asking).await;
+            replies::xattr(value, size, reply);
         });
     }
 
     fn listxattr(&self, _request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
         let _context = self.enter();
         let names = self.vfs.listxattr(ino.0);
-        xattr(names.map(|names| convert::xattr_list(&names)), size, reply);
+        replies::xattr(names.map(|names| convert::xattr_list(&names)), size, reply);
     }
 
     fn removexattr(&self, _request: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -625,18 +490,7 @@ impl Filesystem for Adapter {
             return reply.error(Errno::ENODATA);
         };
         let _context = self.enter();
-        empty(self.vfs.removexattr(ino.0, name), reply);
-    }
-
-    /// `default_permissions` is the kernel's to check; without it nobody asks again after this.
-    fn access(
-        &self,
-        _request: &Request,
-        _ino: INodeNo,
-        _mask: fuser::AccessFlags,
-        reply: ReplyEmpty,
-    ) {
-        reply.error(Errno::ENOSYS);
+        replies::empty(self.vfs.removexattr(ino.0, name), reply);
     }
 
     fn create(
@@ -659,19 +513,7 @@ impl Filesystem for Adapter {
                 closes.release(opened.handle);
                 closes.forget(attr.ino, 1);
             };
-            match change(caller, work, late).await {
-                Ok((attr, opened)) => {
-                    let settings = vfs.settings();
-                    reply.created(
-                        &convert::ttl(&attr, settings),
-                        &convert::attr(&attr, settings),
-                        Generation(attr.generation),
-                        FileHandle(opened.handle),
-                        convert::open_flags(&opened),
-                    );
-                }
-                Err(error) => reply.error(convert::errno(&error)),
-            }
+            replies::created(&vfs, change(caller, work, late).await, reply);
         });
     }
 
@@ -689,20 +531,6 @@ impl Filesystem for Adapter {
         reply.error(Errno::ENOTTY);
     }
 
-    /// The kernel then answers for itself: always ready.
-    fn poll(
-        &self,
-        _request: &Request,
-        _ino: INodeNo,
-        _handle: FileHandle,
-        _notifier: PollNotifier,
-        _events: PollEvents,
-        _flags: PollFlags,
-        reply: ReplyPoll,
-    ) {
-        reply.error(Errno::ENOSYS);
-    }
-
     fn fallocate(
         &self,
         _request: &Request,
@@ -714,19 +542,6 @@ impl Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         reply.error(Errno::EOPNOTSUPP);
-    }
-
-    /// The kernel then answers for itself: a file without holes.
-    fn lseek(
-        &self,
-        _request: &Request,
-        _ino: INodeNo,
-        _handle: FileHandle,
-        _offset: i64,
-        _whence: i32,
-        reply: ReplyLseek,
-    ) {
-        reply.error(Errno::ENOSYS);
     }
 
     fn copy_file_range(
@@ -753,22 +568,11 @@ impl Filesystem for Adapter {
                     &caller,
                 )
                 .await;
-            let copied = copied
-                .and_then(|bytes| u32::try_from(bytes).map_err(|_| FsError::new(libc::EIO)));
-            written(copied, reply);
+            let copied =
+                copied.and_then(|bytes| u32::try_from(bytes).map_err(|_| FsError::new(libc::EIO)));
+            replies::written(copied, reply);
         });
     }
-}
-
-/// `.` and `..` from an offset of the kernel on, each with the offset after it.
-fn dots_from(offset: u64) -> impl Iterator<Item = (u64, &'static str)> {
-    let skipped = usize::try_from(offset).unwrap_or(usize::MAX);
-    DOTS.into_iter().enumerate().skip(skipped).map(|(at, name)| (at as u64 + 1, name))
-}
-
-/// The offset among the names of the directory.
-fn after_dots(offset: u64) -> u64 {
-    offset.saturating_sub(DOTS.len() as u64)
 }
 
 #[cfg(test)]
@@ -776,18 +580,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listing_begins_with_the_dots() {
-        let dots: Vec<_> = dots_from(0).collect();
-        assert_eq!(dots, [(1, "."), (2, "..")]);
-        assert_eq!(dots_from(1).collect::<Vec<_>>(), [(2, "..")]);
-        assert_eq!(dots_from(2).count(), 0);
-        assert_eq!(dots_from(u64::MAX).count(), 0);
-        assert_eq!((after_dots(0), after_dots(2), after_dots(7)), (0, 0, 5));
-    }
-
-    #[test]
     fn nothing_is_asked_for_that_cannot_be_honoured() {
-        let all = WANTED.into_iter().fold(InitFlags::empty(), |all, flag| all | flag);
+        let all = WANTED
+            .into_iter()
+            .fold(InitFlags::empty(), |all, flag| all | flag);
         for refused in [
             InitFlags::FUSE_WRITEBACK_CACHE,
             InitFlags::FUSE_POSIX_LOCKS,

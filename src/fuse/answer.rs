@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::vfs::{Caller, FsError, FsResult};
 
@@ -106,21 +106,13 @@ pub(super) fn on_a_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
     let (done, result) = std::sync::mpsc::sync_channel(1);
-    let spawned = std::thread::Builder::new().name("mount-check".to_owned()).spawn(move || {
-        let _ = done.send(work());
-    });
+    let spawned = std::thread::Builder::new()
+        .name("mount-check".to_owned())
+        .spawn(move || {
+            let _ = done.send(work());
+        });
     spawned.ok()?;
     result.recv_timeout(deadline).ok()
-}
-
-/// Waits for `condition`, asking every 20 ms, for as long as `deadline`.
-pub(super) async fn until(deadline: Duration, mut condition: impl FnMut() -> bool) -> bool {
-    let asking = async {
-        while !condition() {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(deadline, asking).await.is_ok()
 }
 
 #[cfg(test)]
@@ -128,21 +120,41 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use tokio::time::timeout;
+
     use super::*;
 
+    /// Waits for `condition`, asking every 20 ms, for as long as `deadline`.
+    async fn until(deadline: Duration, mut condition: impl FnMut() -> bool) -> bool {
+        let asking = async {
+            while !condition() {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(deadline, asking).await.is_ok()
+    }
+
     /// A thread id that no process has.
-    const GONE: Caller = Caller { pid: u32::MAX - 1, uid: 0 };
+    const GONE: Caller = Caller {
+        pid: u32::MAX - 1,
+        uid: 0,
+    };
 
     #[tokio::test(start_paused = true)]
     async fn a_dead_caller_ends_a_query() {
         let never = std::future::pending::<FsResult<()>>();
-        assert_eq!(query(GONE, None, never).await.unwrap_err().errno, libc::EINTR);
+        assert_eq!(
+            query(GONE, None, never).await.unwrap_err().errno,
+            libc::EINTR
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_living_caller_waits_until_the_deadline() {
         let never = std::future::pending::<FsResult<()>>();
-        let error = query(Caller::own(), Some(METADATA_DEADLINE), never).await.unwrap_err();
+        let error = query(Caller::own(), Some(METADATA_DEADLINE), never)
+            .await
+            .unwrap_err();
         assert_eq!(error.errno, libc::EHOSTUNREACH);
         let slow = async {
             sleep(METADATA_DEADLINE * 10).await;
@@ -183,11 +195,11 @@ mod tests {
         let (sender, receiver) = std::sync::mpsc::channel();
         let thread = std::thread::current().id();
         let at_once = sender.clone();
-        here_or_there(
-            &Handle::current(),
-            async { Ok(1) },
-            move |result| at_once.send((result.unwrap(), std::thread::current().id())).unwrap(),
-        );
+        here_or_there(&Handle::current(), async { Ok(1) }, move |result| {
+            at_once
+                .send((result.unwrap(), std::thread::current().id()))
+                .unwrap()
+        });
         assert_eq!(receiver.try_recv().unwrap(), (1, thread));
         here_or_there(
             &Handle::current(),
@@ -205,6 +217,9 @@ mod tests {
     fn a_thread_that_hangs_is_left_behind() {
         assert_eq!(on_a_thread(Duration::from_secs(10), || 5), Some(5));
         let (_keep, wait) = std::sync::mpsc::channel::<()>();
-        assert_eq!(on_a_thread(Duration::from_millis(20), move || wait.recv().is_ok()), None);
+        assert_eq!(
+            on_a_thread(Duration::from_millis(20), move || wait.recv().is_ok()),
+            None
+        );
     }
 }

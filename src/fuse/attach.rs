@@ -35,8 +35,10 @@ pub(super) fn attach(path: &Path, options: &MountOptions) -> io::Result<OwnedFd>
 fn attach_as_root(path: &Path, options: &MountOptions) -> io::Result<OwnedFd> {
     let device = open_device()?;
     let (uid, gid) = kernel::owner();
-    let mut data =
-        format!("fd={},rootmode=40000,user_id={uid},group_id={gid}", device.as_raw_fd());
+    let mut data = format!(
+        "fd={},rootmode=40000,user_id={uid},group_id={gid}",
+        device.as_raw_fd()
+    );
     for word in shared_words(options) {
         data.push(',');
         data.push_str(word);
@@ -62,15 +64,22 @@ fn attach_as_root(path: &Path, options: &MountOptions) -> io::Result<OwnedFd> {
 }
 
 fn open_device() -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).open("/dev/fuse").map_err(|error| {
-        let hint = match error.kind() {
-            io::ErrorKind::NotFound => {
-                "; load it with `modprobe fuse`, or give the container --device /dev/fuse"
-            }
-            _ => "",
-        };
-        io::Error::new(error.kind(), format!("cannot open /dev/fuse: {error}{hint}"))
-    })
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/fuse")
+        .map_err(|error| {
+            let hint = match error.kind() {
+                io::ErrorKind::NotFound => {
+                    "; load it with `modprobe fuse`, or give the container --device /dev/fuse"
+                }
+                _ => "",
+            };
+            io::Error::new(
+                error.kind(),
+                format!("cannot open /dev/fuse: {error}{hint}"),
+            )
+        })
 }
 
 /// Words that mount(2) and `fusermount3` share.
@@ -79,7 +88,10 @@ fn shared_words(options: &MountOptions) -> impl Iterator<Item = &'static str> {
         (options.allow_other, "allow_other"),
         (options.default_permissions, "default_permissions"),
     ];
-    words.into_iter().filter(|(on, _)| *on).map(|(_, word)| word)
+    words
+        .into_iter()
+        .filter(|(on, _)| *on)
+        .map(|(_, word)| word)
 }
 
 /// The set-user-id helper of users.
@@ -121,7 +133,10 @@ fn attach_as_user(path: &Path, options: &MountOptions, helper: &Path) -> io::Res
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot start {}: {error}", helper.display()))
+            io::Error::new(
+                error.kind(),
+                format!("cannot start {}: {error}", helper.display()),
+            )
         })?;
     let received = kernel::receive_fd(&ours);
     if received.is_err() {
@@ -136,14 +151,19 @@ fn attach_as_user(path: &Path, options: &MountOptions, helper: &Path) -> io::Res
     match received {
         Ok(Some(device)) => Ok(device),
         Ok(None) => Err(io::Error::other(explain(said.trim(), &status.to_string()))),
-        Err(error) => Err(io::Error::new(error.kind(), format!("fusermount3: {error}"))),
+        Err(error) => Err(io::Error::new(
+            error.kind(),
+            format!("fusermount3: {error}"),
+        )),
     }
 }
 
 /// What the helper said, and what to do about it.
 fn explain(said: &str, status: &str) -> String {
     if said.contains("user_allow_other") {
-        return format!("{said}; an administrator adds the line `user_allow_other` to /etc/fuse.conf");
+        return format!(
+            "{said}; an administrator adds the line `user_allow_other` to /etc/fuse.conf"
+        );
     }
     if said.is_empty() {
         return format!("fusermount3 ended with {status}");
@@ -168,7 +188,10 @@ pub(super) fn detach(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(io::Error::other(explain(said.trim(), &output.status.to_string())))
+    Err(io::Error::other(explain(
+        said.trim(),
+        &output.status.to_string(),
+    )))
 }
 
 #[cfg(test)]
@@ -189,19 +212,22 @@ mod tests {
         let (_dir, helper) = script(
             "echo \"fusermount3: option allow_other only allowed if 'user_allow_other' is set\" >&2; exit 1",
         );
-        let error =
-            attach_as_user(Path::new("/x"), &MountOptions::default(), &helper).unwrap_err();
+        let error = attach_as_user(Path::new("/x"), &MountOptions::default(), &helper).unwrap_err();
         assert!(error.to_string().contains("/etc/fuse.conf"), "{error}");
         let (_dir, silent) = script("exit 3");
-        let error =
-            attach_as_user(Path::new("/x"), &MountOptions::default(), &silent).unwrap_err();
+        let error = attach_as_user(Path::new("/x"), &MountOptions::default(), &silent).unwrap_err();
         assert!(error.to_string().contains("exit status: 3"), "{error}");
     }
 
     #[test]
     fn the_helper_gets_the_options_and_the_socket() {
-        let options = MountOptions { read_only: true, no_exec: true, ..MountOptions::default() };
-        let (_dir, helper) = script("echo \"$_FUSE_COMMFD $*\" >&2; test -S /dev/stdin || exit 9; exit 1");
+        let options = MountOptions {
+            read_only: true,
+            no_exec: true,
+            ..MountOptions::default()
+        };
+        let (_dir, helper) =
+            script("echo \"$_FUSE_COMMFD $*\" >&2; test -S /dev/stdin || exit 9; exit 1");
         let error = attach_as_user(Path::new("/a b"), &options, &helper).unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -53,7 +53,11 @@ pub(super) fn attr(attr: &Attr, settings: &Settings) -> FileAttr {
 
 /// How long the kernel may remember these attributes.
 pub(super) fn ttl(attr: &Attr, settings: &Settings) -> Duration {
-    if attr.stable { settings.kernel_ttl } else { Duration::ZERO }
+    if attr.stable {
+        settings.kernel_ttl
+    } else {
+        Duration::ZERO
+    }
 }
 
 /// A time from nanoseconds since the epoch, also before it.
@@ -89,9 +93,7 @@ pub(super) fn requested_time(time: TimeOrNow) -> i64 {
 fn nanoseconds(time: SystemTime) -> i64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
-        Err(before) => {
-            i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |ns| -ns)
-        }
+        Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |ns| -ns),
     }
 }
 
@@ -120,7 +122,8 @@ pub(super) fn new_name(name: &OsStr) -> FsResult<&str> {
 /// The name of an xattr when it is one of ours; others are nobody's business below
 /// (`security.capability` is asked for before every write, facts C2).
 pub(super) fn xattr_name(name: &OsStr) -> Option<&str> {
-    name.to_str().filter(|name| name.len() > XATTR_PREFIX.len() && name.starts_with(XATTR_PREFIX))
+    name.to_str()
+        .filter(|name| name.len() > XATTR_PREFIX.len() && name.starts_with(XATTR_PREFIX))
 }
 
 /// The errno of an answer. ENOSYS would switch the operation off for the whole mount.
@@ -153,7 +156,10 @@ pub(super) fn directory_flags(stable: bool) -> FopenFlags {
 
 /// Who asks.
 pub(super) fn caller(request: &Request) -> Caller {
-    Caller { pid: request.pid(), uid: request.uid() }
+    Caller {
+        pid: request.pid(),
+        uid: request.uid(),
+    }
 }
 
 /// The answer to a read of an xattr or of their list.
@@ -169,7 +175,9 @@ pub(super) enum XattrAnswer {
 
 /// How a value of `length` bytes is answered to a caller with room for `room`.
 pub(super) fn xattr_answer(length: usize, room: u32) -> XattrAnswer {
-    let Ok(length) = u32::try_from(length) else { return XattrAnswer::TooSmall };
+    let Ok(length) = u32::try_from(length) else {
+        return XattrAnswer::TooSmall;
+    };
     match room {
         0 => XattrAnswer::Size(length),
         room if length > room => XattrAnswer::TooSmall,
@@ -209,13 +217,30 @@ mod tests {
 
     #[test]
     fn blocks_cover_the_size() {
-        let settings = Settings { uid: 5, gid: 6, ..Settings::default() };
+        let settings = Settings {
+            uid: 5,
+            gid: 6,
+            ..Settings::default()
+        };
         let file = attr(&sample(), &settings);
         assert_eq!((file.blocks, file.nlink, file.uid, file.gid), (2, 1, 5, 6));
         assert_eq!(file.kind, FileType::RegularFile);
-        let empty = attr(&Attr { size: 0, kind: FileKind::Dir, ..sample() }, &settings);
+        let empty = attr(
+            &Attr {
+                size: 0,
+                kind: FileKind::Dir,
+                ..sample()
+            },
+            &settings,
+        );
         assert_eq!((empty.blocks, empty.nlink), (0, 2));
-        let huge = attr(&Attr { size: u64::MAX, ..sample() }, &settings);
+        let huge = attr(
+            &Attr {
+                size: u64::MAX,
+                ..sample()
+            },
+            &settings,
+        );
         assert_eq!(huge.blocks, 1 << 55);
     }
 
@@ -223,31 +248,64 @@ mod tests {
     fn only_stable_attributes_are_remembered() {
         let settings = Settings::default();
         assert_eq!(ttl(&sample(), &settings), settings.kernel_ttl);
-        assert_eq!(ttl(&Attr { stable: false, ..sample() }, &settings), Duration::ZERO);
+        assert_eq!(
+            ttl(
+                &Attr {
+                    stable: false,
+                    ..sample()
+                },
+                &settings
+            ),
+            Duration::ZERO
+        );
     }
 
     #[test]
     fn times_before_1970_come_back_as_they_went() {
-        for ns in [0, 1, 1_500_000_001, -1, -1_700_000_000, -5_000_000_000, i64::MIN, i64::MAX] {
+        for ns in [
+            0,
+            1,
+            1_500_000_001,
+            -1,
+            -1_700_000_000,
+            -5_000_000_000,
+            i64::MIN,
+            i64::MAX,
+        ] {
             assert_eq!(nanoseconds(time(ns)), ns);
         }
         // As fuser hands on (-2 s, 300 ms).
         let wrong = UNIX_EPOCH - Duration::new(2, 300_000_000);
-        assert_eq!(requested_time(TimeOrNow::SpecificTime(wrong)), -1_700_000_000);
+        assert_eq!(
+            requested_time(TimeOrNow::SpecificTime(wrong)),
+            -1_700_000_000
+        );
         let whole = UNIX_EPOCH - Duration::from_secs(2);
-        assert_eq!(requested_time(TimeOrNow::SpecificTime(whole)), -2_000_000_000);
+        assert_eq!(
+            requested_time(TimeOrNow::SpecificTime(whole)),
+            -2_000_000_000
+        );
         let far = UNIX_EPOCH - Duration::new(u64::from(u32::MAX) * 1000, 5);
         assert_eq!(requested_time(TimeOrNow::SpecificTime(far)), i64::MIN + 5);
         let later = UNIX_EPOCH + Duration::new(2, 300_000_000);
-        assert_eq!(requested_time(TimeOrNow::SpecificTime(later)), 2_300_000_000);
+        assert_eq!(
+            requested_time(TimeOrNow::SpecificTime(later)),
+            2_300_000_000
+        );
         assert!(requested_time(TimeOrNow::Now) > 1_700_000_000_000_000_000);
     }
 
     #[test]
     fn names_are_checked() {
         let long = "x".repeat(256);
-        assert_eq!(new_name(OsStr::new(&long)).unwrap_err().errno, libc::ENAMETOOLONG);
-        assert_eq!(existing_name(OsStr::new(&long)).unwrap_err().errno, libc::ENAMETOOLONG);
+        assert_eq!(
+            new_name(OsStr::new(&long)).unwrap_err().errno,
+            libc::ENAMETOOLONG
+        );
+        assert_eq!(
+            existing_name(OsStr::new(&long)).unwrap_err().errno,
+            libc::ENAMETOOLONG
+        );
         assert_eq!(new_name(OsStr::new(&long[1..])).unwrap().len(), 255);
         let latin = OsStr::from_bytes(b"caf\xe9");
         assert_eq!(new_name(latin).unwrap_err().errno, libc::EINVAL);
@@ -282,8 +340,15 @@ mod tests {
 
     #[test]
     fn flags_follow_the_handle() {
-        let opened = |keep_cache, direct| Opened { handle: 1, keep_cache, direct };
-        assert_eq!(open_flags(&opened(true, false)), FopenFlags::FOPEN_KEEP_CACHE);
+        let opened = |keep_cache, direct| Opened {
+            handle: 1,
+            keep_cache,
+            direct,
+        };
+        assert_eq!(
+            open_flags(&opened(true, false)),
+            FopenFlags::FOPEN_KEEP_CACHE
+        );
         assert_eq!(open_flags(&opened(true, true)), FopenFlags::FOPEN_DIRECT_IO);
         assert!(open_flags(&opened(false, false)).is_empty());
         assert!(directory_flags(true).contains(FopenFlags::FOPEN_CACHE_DIR));

@@ -63,7 +63,11 @@ pub(super) fn mount(
             data.as_ptr().cast(),
         )
     };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// umount2(2), lazily: the path is free at once, the file system ends with its last open file.
@@ -75,7 +79,29 @@ pub(super) fn detach(target: &Path) -> io::Result<()> {
     // SAFETY: the pointer is a NUL-terminated string that lives over the call.
     let result =
         unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH | libc::UMOUNT_NOFOLLOW) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// statfs(2), to hear whether a file system answers: unlike stat it is never answered from what
+/// the kernel remembers, which outlives a dead daemon.
+///
+/// # Errors
+/// The file system's; ENOTCONN when nobody serves it.
+pub(super) fn ask(path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: a statfs of zeros is valid, and the kernel only writes into it.
+    let mut answer: libc::statfs = unsafe { mem::zeroed() };
+    // SAFETY: the path is NUL-terminated; both pointers live over the call.
+    let result = unsafe { libc::statfs(path.as_ptr(), &raw mut answer) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Receives one file descriptor over a socket. `None` when the other side closed it instead.
@@ -89,7 +115,10 @@ pub(super) fn receive_fd(socket: &UnixStream) -> io::Result<Option<OwnedFd>> {
     struct Control([u8; 64]);
 
     let mut byte = [0u8; 1];
-    let mut data = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: byte.len() };
+    let mut data = libc::iovec {
+        iov_base: byte.as_mut_ptr().cast(),
+        iov_len: byte.len(),
+    };
     let mut control = Control([0; 64]);
     // SAFETY: a msghdr of zeros is valid: no name, no data, no control.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
@@ -99,9 +128,8 @@ pub(super) fn receive_fd(socket: &UnixStream) -> io::Result<Option<OwnedFd>> {
     message.msg_controllen = control.0.len() as _;
     let received = loop {
         // SAFETY: the message points to buffers of the lengths it tells, which live over the call.
-        let received = unsafe {
-            libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC)
-        };
+        let received =
+            unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) };
         if received >= 0 {
             break received;
         }
@@ -145,12 +173,28 @@ mod tests {
     #[test]
     fn a_closed_or_silent_socket_brings_no_descriptor() {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        ours.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-        assert_eq!(receive_fd(&ours).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        ours.set_read_timeout(Some(Duration::from_millis(20)))
+            .unwrap();
+        assert_eq!(
+            receive_fd(&ours).unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
         std::io::Write::write_all(&mut &theirs, b"x").unwrap();
-        assert_eq!(receive_fd(&ours).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(
+            receive_fd(&ours).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
         drop(theirs);
         assert!(receive_fd(&ours).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_file_system_answers() {
+        assert!(ask(Path::new("/")).is_ok());
+        assert_eq!(
+            ask(Path::new("/no/such/place")).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
     }
 
     #[test]

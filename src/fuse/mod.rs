@@ -12,6 +12,8 @@
 //! | `attach` | `mount(2)` for root, `fusermount3` for users |
 //! | `kernel` | the system calls the standard library does not have |
 //! | `adapter` | requests of the kernel to [`crate::vfs::Vfs`], answers back |
+//! | `replies` | results as answers of the protocol |
+//! | `listing` | readdir and readdirplus |
 //! | `answer` | running a request to its answer: deadline, interrupted callers |
 //! | `convert` | attributes, times, names, errnos, flags |
 //! | `notify` | what the kernel must forget, told from threads of its own |
@@ -21,11 +23,13 @@ mod answer;
 mod attach;
 mod convert;
 mod kernel;
+mod listing;
 mod mount_point;
 mod mounted;
 mod mountinfo;
 mod notify;
 mod options;
+mod replies;
 
 pub use kernel::xattr;
 pub use mount_point::{MountPointError, check, unmount};

@@ -12,9 +12,10 @@ use thiserror::Error;
 
 use super::answer::on_a_thread;
 use super::attach;
+use super::kernel;
 use super::mountinfo::{MountEntry, mounted_at};
 
-/// How long a mount point may take to answer stat.
+/// How long a mount point may take to answer.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// So many dead mounts on top of each other are taken away.
@@ -92,7 +93,8 @@ pub enum MountPointError {
 }
 
 fn by(pid: &Option<u32>) -> String {
-    pid.map(|pid| format!(" by process {pid}")).unwrap_or_default()
+    pid.map(|pid| format!(" by process {pid}"))
+        .unwrap_or_default()
 }
 
 /// Checks that `path` can be mounted on, and takes away a dead mount of panfuse on it. Returns
@@ -101,7 +103,10 @@ fn by(pid: &Option<u32>) -> String {
 /// # Errors
 /// [`MountPointError`], in words for people.
 pub fn check(path: &Path) -> Result<PathBuf, MountPointError> {
-    let unreadable = |error| MountPointError::Unreadable { path: path.to_owned(), error };
+    let unreadable = |error| MountPointError::Unreadable {
+        path: path.to_owned(),
+        error,
+    };
     let full = std::path::absolute(path).map_err(unreadable)?;
     let asked = full.clone();
     // A parent may be on a file system that hangs.
@@ -144,7 +149,11 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
                 // A link that points at a mount point that may be dead.
                 Some(name) => {
                     let end = fs::canonicalize(target_parent)?.join(name);
-                    if mounted_at(&end)?.is_some() { Ok(end) } else { fs::canonicalize(end) }
+                    if mounted_at(&end)?.is_some() {
+                        Ok(end)
+                    } else {
+                        fs::canonicalize(end)
+                    }
                 }
                 None => fs::canonicalize(target),
             }
@@ -180,18 +189,24 @@ fn heal(entry: &MountEntry) -> Result<(), MountPointError> {
         });
     }
     let asked = path.clone();
-    match on_a_thread(ANSWER_DEADLINE, move || fs::metadata(&asked).map(|_| ())) {
-        None => Err(MountPointError::Hangs { path, pid: daemon_of(entry) }),
+    match on_a_thread(ANSWER_DEADLINE, move || kernel::ask(&asked)) {
+        None => Err(MountPointError::Hangs {
+            path,
+            pid: daemon_of(entry),
+        }),
         Some(Err(error)) if is_dead(&error) => {
             tracing::warn!(path = %path.display(), "taking away the mount of a daemon that is gone");
             unmount_if(entry).map_err(|error| MountPointError::Dead { path, error })?;
             Ok(())
         }
-        Some(_) => Err(MountPointError::Mounted { path, pid: daemon_of(entry) }),
+        Some(_) => Err(MountPointError::Mounted {
+            path,
+            pid: daemon_of(entry),
+        }),
     }
 }
 
-/// Whether an error of stat means that nobody serves the mount any more.
+/// Whether an error of statfs means that nobody serves the mount any more.
 fn is_dead(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ENOTCONN)
 }
@@ -235,17 +250,24 @@ fn daemon_of(entry: &MountEntry) -> Option<u32> {
     let connection = entry.connection();
     let mut candidates = Vec::new();
     for process in fs::read_dir("/proc").ok()?.flatten() {
-        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok())
+        let Some(pid) = process
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<u32>().ok())
         else {
             continue;
         };
-        let Ok(descriptors) = fs::read_dir(process.path().join("fd")) else { continue };
+        let Ok(descriptors) = fs::read_dir(process.path().join("fd")) else {
+            continue;
+        };
         for descriptor in descriptors.flatten() {
             if !fs::read_link(descriptor.path()).is_ok_and(|end| end == Path::new("/dev/fuse")) {
                 continue;
             }
             let info = process.path().join("fdinfo").join(descriptor.file_name());
-            let told = fs::read_to_string(info).ok().and_then(|info| connection_told(&info));
+            let told = fs::read_to_string(info)
+                .ok()
+                .and_then(|info| connection_told(&info));
             if told.is_some() && told == connection {
                 return Some(pid);
             }
@@ -262,7 +284,8 @@ fn daemon_of(entry: &MountEntry) -> Option<u32> {
 }
 
 fn connection_told(info: &str) -> Option<u32> {
-    info.lines().find_map(|line| line.strip_prefix("fuse_connection:")?.trim().parse().ok())
+    info.lines()
+        .find_map(|line| line.strip_prefix("fuse_connection:")?.trim().parse().ok())
 }
 
 #[cfg(test)]
@@ -294,8 +317,14 @@ mod tests {
             check(&home.path().join("file")).unwrap_err(),
             MountPointError::NotADirectory { .. }
         ));
-        assert!(matches!(check(home.path()).unwrap_err(), MountPointError::NotEmpty { .. }));
-        assert!(matches!(check(Path::new("/")).unwrap_err(), MountPointError::Occupied { .. }));
+        assert!(matches!(
+            check(home.path()).unwrap_err(),
+            MountPointError::NotEmpty { .. }
+        ));
+        assert!(matches!(
+            check(Path::new("/")).unwrap_err(),
+            MountPointError::Occupied { .. }
+        ));
     }
 
     #[test]
@@ -309,8 +338,14 @@ mod tests {
     #[test]
     fn nothing_of_strangers_is_unmounted() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(unmount(dir.path()).unwrap_err().kind(), io::ErrorKind::NotFound);
-        assert_eq!(unmount(Path::new("/")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            unmount(dir.path()).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
+        assert_eq!(
+            unmount(Path::new("/")).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
         let other = MountEntry {
             id: u64::MAX,
             device: "0:0".to_owned(),
@@ -323,7 +358,10 @@ mod tests {
 
     #[test]
     fn the_connection_of_a_device_is_found() {
-        assert_eq!(connection_told("pos:\t0\nflags:\t02\nfuse_connection:\t45\n"), Some(45));
+        assert_eq!(
+            connection_told("pos:\t0\nflags:\t02\nfuse_connection:\t45\n"),
+            Some(45)
+        );
         assert_eq!(connection_told("pos:\t0\n"), None);
     }
 }

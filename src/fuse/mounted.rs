@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::adapter::Adapter;
 use super::answer::on_a_thread;
 use super::attach::attach;
+use super::kernel;
 use super::mount_point::{MountPointError, check, unmount_if};
 use super::mountinfo::{MountEntry, mounted_at};
 use super::notify::{self, News};
@@ -82,7 +83,10 @@ impl Mounted {
         let mounted =
             runtime.spawn_blocking(move || Mounted::start_blocking(vfs, &path, &options, handle));
         mounted.await.unwrap_or_else(|error| {
-            Err(MountError::Refused { path: asked, error: io::Error::other(error.to_string()) })
+            Err(MountError::Refused {
+                path: asked,
+                error: io::Error::other(error.to_string()),
+            })
         })
     }
 
@@ -93,13 +97,19 @@ impl Mounted {
         runtime: Handle,
     ) -> Result<Mounted, MountError> {
         let path = check(path)?;
-        let refused = |error| MountError::Refused { path: path.clone(), error };
+        let refused = |error| MountError::Refused {
+            path: path.clone(),
+            error,
+        };
         let device = attach(&path, options).map_err(refused)?;
         let entry = match mounted_at(&path).map_err(refused)? {
             Some(entry) if entry.is_panfuse() => entry,
             _ => return Err(refused(io::Error::other("the mount vanished"))),
         };
-        let mut guard = Unmount { entry: &entry, armed: true };
+        let mut guard = Unmount {
+            entry: &entry,
+            armed: true,
+        };
 
         let news = Arc::new(News::default());
         vfs.on_change(news.clone());
@@ -111,7 +121,13 @@ impl Mounted {
         // From here on dropping it unmounts.
         guard.armed = false;
         drop(guard);
-        let mounted = Mounted { entry, ended, news, tellers, gone: false };
+        let mounted = Mounted {
+            entry,
+            ended,
+            news,
+            tellers,
+            gone: false,
+        };
         mounted.probe()?;
         tracing::info!(path = %mounted.path().display(), "mounted");
         Ok(mounted)
@@ -120,7 +136,8 @@ impl Mounted {
     /// Asks the mount for its root, as any program would.
     fn probe(&self) -> Result<(), MountError> {
         let path = self.entry.path.clone();
-        match on_a_thread(START_DEADLINE, move || std::fs::metadata(&path)) {
+        let asking = move || kernel::ask(&path).and_then(|()| std::fs::metadata(&path));
+        match on_a_thread(START_DEADLINE, asking) {
             Some(Ok(meta)) if device_name(meta.dev()) == self.entry.device => Ok(()),
             Some(Ok(_)) => Err(no_answer(self.path(), "something else answers")),
             Some(Err(error)) => Err(no_answer(self.path(), &error.to_string())),
@@ -187,7 +204,10 @@ impl Drop for Unmount<'_> {
 }
 
 fn no_answer(path: &Path, reason: &str) -> MountError {
-    MountError::NoAnswer { path: path.to_owned(), reason: reason.to_owned() }
+    MountError::NoAnswer {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    }
 }
 
 /// The name of a device number as `/proc/self/mountinfo` writes it.
@@ -211,12 +231,14 @@ fn serve(
     let session = on_a_thread(START_DEADLINE, start)
         .ok_or_else(|| io::Error::from(io::ErrorKind::TimedOut))??;
     let notifier = session.notifier();
-    std::thread::Builder::new().name("fuse-session".to_owned()).spawn(move || {
-        if let Err(error) = session.run() {
-            tracing::error!(%error, "the FUSE session ended");
-        }
-        let _ = ending.send(true);
-    })?;
+    std::thread::Builder::new()
+        .name("fuse-session".to_owned())
+        .spawn(move || {
+            if let Err(error) = session.run() {
+                tracing::error!(%error, "the FUSE session ended");
+            }
+            let _ = ending.send(true);
+        })?;
     Ok(notifier)
 }
 
@@ -234,6 +256,9 @@ mod tests {
     #[test]
     fn errors_say_where_and_why() {
         let error = no_answer(Path::new("/m"), "no answer in 10 s");
-        assert_eq!(error.to_string(), "/m was mounted but did not answer: no answer in 10 s");
+        assert_eq!(
+            error.to_string(),
+            "/m was mounted but did not answer: no answer in 10 s"
+        );
     }
 }

@@ -45,11 +45,15 @@ pub(super) fn mounted_at(path: &Path) -> io::Result<Option<MountEntry>> {
 
 /// All mounts, in the order of the file: a later one on the same path hides an earlier one.
 pub(super) fn parse(text: &[u8]) -> Vec<MountEntry> {
-    text.split(|byte| *byte == b'\n').filter_map(parse_line).collect()
+    text.split(|byte| *byte == b'\n')
+        .filter_map(parse_line)
+        .collect()
 }
 
 fn parse_line(line: &[u8]) -> Option<MountEntry> {
-    let mut fields = line.split(|byte| *byte == b' ').filter(|field| !field.is_empty());
+    let mut fields = line
+        .split(|byte| *byte == b' ')
+        .filter(|field| !field.is_empty());
     let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
     let _parent = fields.next()?;
     let device = text(fields.next()?);
@@ -60,7 +64,13 @@ fn parse_line(line: &[u8]) -> Option<MountEntry> {
     fields.find(|field| *field == b"-")?;
     let fs_type = text(fields.next()?);
     let source = fields.next().map(text).unwrap_or_default();
-    Some(MountEntry { id, device, path, fs_type, source })
+    Some(MountEntry {
+        id,
+        device,
+        path,
+        fs_type,
+        source,
+    })
 }
 
 fn text(field: &[u8]) -> String {

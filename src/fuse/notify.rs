@@ -60,7 +60,10 @@ impl News {
                 waiting.known.remove(&change);
                 return Some(change);
             }
-            waiting = self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting = self
+                .arrived
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 

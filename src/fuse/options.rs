@@ -6,13 +6,7 @@ use crate::config::did_you_mean;
 use crate::vfs::{Close, Settings};
 
 /// Options with a meaning of ours that take no value.
-const FLAGS: [&str; 5] = [
-    "ro",
-    "rw",
-    "allow_other",
-    "default_permissions",
-    "noexec",
-];
+const FLAGS: [&str; 5] = ["ro", "rw", "allow_other", "default_permissions", "noexec"];
 
 /// Options that take a value.
 const VALUES: [&str; 5] = ["uid", "gid", "umask", "profile", "close"];
@@ -20,9 +14,31 @@ const VALUES: [&str; 5] = ["uid", "gid", "umask", "profile", "close"];
 /// Words that fstab, `mount` and file managers pass to every file system. Accepted, without an
 /// effect of ours: set-user-id bits and device files are never honoured on this mount.
 const IGNORED: [&str; 25] = [
-    "defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "nofail", "_netdev",
-    "nosuid", "suid", "nodev", "dev", "exec", "atime", "noatime", "relatime", "norelatime",
-    "strictatime", "nodiratime", "diratime", "async", "sync", "dirsync",
+    "defaults",
+    "auto",
+    "noauto",
+    "user",
+    "nouser",
+    "users",
+    "owner",
+    "group",
+    "nofail",
+    "_netdev",
+    "nosuid",
+    "suid",
+    "nodev",
+    "dev",
+    "exec",
+    "atime",
+    "noatime",
+    "relatime",
+    "norelatime",
+    "strictatime",
+    "nodiratime",
+    "diratime",
+    "async",
+    "sync",
+    "dirsync",
 ];
 
 /// Options that take a value and are accepted without effect.
@@ -99,7 +115,10 @@ impl MountOptions {
                     continue;
                 }
                 if in_profiles && !is_option(word) {
-                    options.profiles.get_or_insert_default().push(word.to_owned());
+                    options
+                        .profiles
+                        .get_or_insert_default()
+                        .push(word.to_owned());
                     continue;
                 }
                 options.take(word)?;
@@ -170,7 +189,9 @@ impl MountOptions {
             "uid" => self.uid = Some(value.parse().map_err(|_| bad("a user number"))?),
             "gid" => self.gid = Some(value.parse().map_err(|_| bad("a group number"))?),
             "umask" => {
-                let umask = u32::from_str_radix(value, 8).ok().filter(|mask| *mask <= 0o777);
+                let umask = u32::from_str_radix(value, 8)
+                    .ok()
+                    .filter(|mask| *mask <= 0o777);
                 self.umask = Some(umask.ok_or(bad("an octal number up to 777, as in umask=022"))?);
             }
             "close" => {
@@ -216,9 +237,10 @@ mod tests {
 
     #[test]
     fn every_option_is_taken() {
-        let options =
-            parse("ro,uid=7,gid=8,umask=077,close=queue,allow_other,noexec,profile=a,b,x-gvfs-show")
-                .unwrap();
+        let options = parse(
+            "ro,uid=7,gid=8,umask=077,close=queue,allow_other,noexec,profile=a,b,x-gvfs-show",
+        )
+        .unwrap();
         assert_eq!(
             options,
             MountOptions {
@@ -265,12 +287,24 @@ mod tests {
             parse("alow_other").unwrap_err().to_string(),
             "mount option `alow_other` is unknown; did you mean `allow_other`?"
         );
-        assert_eq!(parse("uid").unwrap_err(), OptionError::NeedsValue("uid".to_owned()));
-        assert_eq!(parse("umask=").unwrap_err(), OptionError::NeedsValue("umask".to_owned()));
-        assert_eq!(parse("ro=1").unwrap_err(), OptionError::NoValue("ro".to_owned()));
+        assert_eq!(
+            parse("uid").unwrap_err(),
+            OptionError::NeedsValue("uid".to_owned())
+        );
+        assert_eq!(
+            parse("umask=").unwrap_err(),
+            OptionError::NeedsValue("umask".to_owned())
+        );
+        assert_eq!(
+            parse("ro=1").unwrap_err(),
+            OptionError::NoValue("ro".to_owned())
+        );
         for wrong in ["uid=me", "umask=9", "umask=7777", "close=never", "gid=-1"] {
             let error = parse(wrong).unwrap_err();
-            assert!(matches!(error, OptionError::BadValue { .. }), "{wrong}: {error}");
+            assert!(
+                matches!(error, OptionError::BadValue { .. }),
+                "{wrong}: {error}"
+            );
         }
     }
 }

@@ -4,8 +4,7 @@
 use super::destination::Place;
 use super::record::{Replaced, Swap};
 use crate::content::Volume;
-use crate::drive::{DriveError, ErrorKind, Node, NodeId, Result, UploadSession, patience};
-use crate::net::retry;
+use crate::drive::{DriveError, ErrorKind, Node, NodeId, Result, UploadSession};
 
 const PREFIX: &str = "panfuse-tmp-";
 
@@ -40,7 +39,7 @@ pub async fn fresh(volume: &Volume, id: &NodeId) -> Result<Node> {
     let lag = volume.capabilities().listing_lag_ms;
     let mut waited = 0;
     loop {
-        match retry(patience(), || volume.drive.stat(id)).await {
+        match volume.drive.stat(id).await {
             Err(error) if error.kind == ErrorKind::NotFound && waited < lag => {
                 let pause = 500.min(lag - waited).max(50);
                 waited += pause;
@@ -118,10 +117,8 @@ pub async fn swap(volume: &Volume, new: Node, place: &Place, swap: &Swap) -> Res
 /// # Errors
 /// Those of the drive; another version is left alone without an error.
 pub async fn trash_exactly(volume: &Volume, node: &Replaced) -> Result<()> {
-    match retry(patience(), || volume.drive.stat(&node.id)).await {
-        Ok(now) if now.version == node.version => {
-            retry(patience(), || volume.drive.trash(&now)).await
-        }
+    match volume.drive.stat(&node.id).await {
+        Ok(now) if now.version == node.version => volume.drive.trash(&now).await,
         Ok(_) => {
             tracing::warn!(id = %node.id, "not trashed: it has another version by now");
             Ok(())
@@ -141,11 +138,11 @@ pub async fn clean(
     created: Option<&NodeId>,
 ) -> Result<()> {
     if let Some(session) = session {
-        retry(patience(), || volume.drive.abandon_upload(session)).await?;
+        volume.drive.abandon_upload(session).await?;
     }
     if let Some(id) = created {
-        match retry(patience(), || volume.drive.stat(id)).await {
-            Ok(node) => retry(patience(), || volume.drive.trash(&node)).await?,
+        match volume.drive.stat(id).await {
+            Ok(node) => volume.drive.trash(&node).await?,
             Err(error) if error.kind == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }

@@ -14,10 +14,9 @@ use super::verify::{samples, verify};
 use crate::content::{ContentRef, ExtentMap, SealedDraft, Source, Volume};
 use crate::drive::{
     Attempt, Content, Conversation, DriveError, ErrorKind, HashesDue, Node, OnConflict, Overwrite,
-    ReadBudget, Result, UploadRequest, UploadSession, patience,
+    ReadBudget, Result, UploadRequest, UploadSession,
 };
-use crate::fingerprint::{Kind, Origin};
-use crate::net::retry;
+use crate::fingerprint::{Kind, Known, Origin};
 
 /// A transfer at work.
 pub(super) struct Work<'a> {
@@ -171,10 +170,11 @@ impl Work<'_> {
             });
         }
         if let Some(session) = session {
-            let resumed = retry(patience(), || {
-                self.volume.drive.resume_upload(request, session.clone())
-            })
-            .await?;
+            let resumed = self
+                .volume
+                .drive
+                .resume_upload(request, session.clone())
+                .await?;
             if let Some(session) = resumed {
                 return self.stream(request, session).await;
             }
@@ -287,7 +287,7 @@ impl Work<'_> {
                     return Ok(Asked::Miss(Some(session)));
                 }
                 // Opened with a merely claimed hash: the provider would keep what it was told.
-                retry(patience(), || self.volume.drive.abandon_upload(&session)).await?;
+                self.volume.drive.abandon_upload(&session).await?;
                 self.set_session(None).await?;
                 Ok(Asked::NeedsReading)
             }
@@ -465,12 +465,11 @@ impl Work<'_> {
         self.check_cancelled()?;
         progress.call();
         let conversation = Conversation::new(&self.content, ReadBudget::SMALL);
-        let node = retry(patience(), || {
-            self.volume
-                .drive
-                .commit_upload(request, &session, &conversation)
-        })
-        .await?;
+        let node = self
+            .volume
+            .drive
+            .commit_upload(request, &session, &conversation)
+            .await?;
         let mode = match self.made(&node, &[]).await {
             Ok(mode) => mode,
             Err(error) => {
@@ -498,8 +497,18 @@ impl Work<'_> {
         }
         self.check_cancelled()?;
         self.task.progress.call();
-        let fresh = publish::fresh(&self.volume, &node.id).await?;
+        let mut fresh = publish::fresh(&self.volume, &node.id).await?;
         let known = self.content.known();
+        for kind in decided_by.iter().filter(|kind| kind.is_strong()) {
+            // The provider found the content by this very value: its word about the new node.
+            if let Some(known) = known.get(*kind).filter(|known| known.origin.is_trusted()) {
+                let told = Known {
+                    origin: Origin::Provider,
+                    ..known.clone()
+                };
+                fresh.fingerprints.learn(*kind, told);
+            }
+        }
         let weak = decided_by.iter().any(|kind| {
             *kind == Kind::Cid
                 || known
@@ -514,7 +523,7 @@ impl Work<'_> {
 
     /// Trashes a node with wrong bytes and distrusts what led to it.
     async fn take_back(&self, node: &Node, decided_by: &[Kind]) -> Result<()> {
-        retry(patience(), || self.volume.drive.trash(node)).await?;
+        self.volume.drive.trash(node).await?;
         let mut record = self.record.lock().await;
         record.created = None;
         self.engine.journal_put(&record).await?;
@@ -635,7 +644,7 @@ impl Work<'_> {
         if checked.is_err()
             && let Some(session) = session
         {
-            retry(patience(), || self.volume.drive.abandon_upload(session)).await?;
+            self.volume.drive.abandon_upload(session).await?;
             self.set_session(None).await?;
         }
         checked

@@ -11,8 +11,6 @@ use super::handles::Opened;
 use super::inode::Inode;
 use super::tree::{CONTROL_BASE, ROOT};
 use crate::content::{Draft, Volume};
-use crate::drive::patience;
-use crate::net::retry;
 
 impl Vfs {
     /// Creates and opens a file. Nothing is asked of the provider until it is closed.
@@ -70,7 +68,7 @@ impl Vfs {
             Err(error) => return Err(error),
         }
         let (_, key, id) = self.published_dir(&dir)?;
-        let node = match retry(patience(), || volume.drive.mkdir(&id, name)).await {
+        let node = match volume.drive.mkdir(&id, name).await {
             Ok(node) => node,
             Err(error) => {
                 if error.kind == crate::drive::ErrorKind::Exists {

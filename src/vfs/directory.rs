@@ -15,8 +15,8 @@ use super::error::{FsError, FsResult};
 use super::inode::Inode;
 use crate::catalog::{Entry, NodeKey};
 use crate::content::Volume;
-use crate::drive::{Node, NodeId, Result, patience};
-use crate::net::{Priority, retry, with_priority};
+use crate::drive::{Node, NodeId, Result};
+use crate::net::{Priority, with_priority};
 use crate::transfer::is_temporary_name;
 
 impl Vfs {
@@ -256,7 +256,7 @@ pub(super) async fn list_all(volume: &Volume, id: &NodeId) -> Result<Vec<Node>> 
     let mut nodes = Vec::new();
     let mut cursor = None;
     loop {
-        let page = retry(patience(), || volume.drive.list(id, cursor.clone())).await?;
+        let page = volume.drive.list(id, cursor.clone()).await?;
         nodes.extend(page.nodes);
         match page.next {
             Some(next) if cursor.as_ref() != Some(&next) => cursor = Some(next),

@@ -8,8 +8,6 @@ use super::directory::list_all;
 use super::error::{FsError, FsResult};
 use super::inode::Inode;
 use super::tree::CONTROL_BASE;
-use crate::drive::patience;
-use crate::net::retry;
 use crate::transfer::is_temporary_name;
 
 /// How long rmdir waits for uploads under way to settle before it is parked behind them.
@@ -114,7 +112,7 @@ impl Vfs {
             return Err(FsError::new(libc::ENOTEMPTY));
         }
         if listed.is_empty() {
-            retry(patience(), || volume.drive.trash(&node)).await?;
+            volume.drive.trash(&node).await?;
             self.engine().catalog().remove(key);
         } else {
             // Files that wait for their copies are in it: the directory goes after them.

@@ -15,7 +15,10 @@ async fn a_known_content_is_copied_without_a_byte() {
     assert!(result.bytes_from_source <= 1 << 20);
     let stat = rig.stat("ali-2");
     assert_eq!((stat.bytes_up, stat.rapid_hits), (0, 1));
-    assert_eq!(rig.world.read("ali-2", "/b.mkv", 0, 100).unwrap().len(), 100);
+    assert_eq!(
+        rig.world.read("ali-2", "/b.mkv", 0, 100).unwrap().len(),
+        100
+    );
     assert_eq!(rig.uploads("ali-2"), 0);
 }
 
@@ -36,13 +39,18 @@ async fn written_bytes_are_read_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_content_is_streamed_and_verified() {
     let rig = Rig::with(ALI, &["here"], Default::default()).await;
-    let bytes: Vec<u8> = (0..40_000_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let bytes: Vec<u8> = (0..40_000_000u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
     std::fs::write(rig.dir.path().join("locals/here/big.bin"), &bytes).unwrap();
     rig.cp("here/big.bin", "ali/big.bin").await.unwrap();
     let result = rig.transfer("ali/big.bin").await;
     assert_eq!(format!("{:?}", result.phase), "P4");
     assert_eq!(result.bytes_to_target, bytes.len() as u64);
-    let stored = rig.world.read("ali", "/big.bin", 0, bytes.len() as u64).unwrap();
+    let stored = rig
+        .world
+        .read("ali", "/big.bin", 0, bytes.len() as u64)
+        .unwrap();
     assert!(stored[..] == bytes[..]);
     // The next copy of it needs no byte: its hash is known by now.
     rig.cp("here/big.bin", "ali-2/again.bin").await.unwrap();
@@ -55,7 +63,10 @@ async fn an_existing_file_is_replaced_and_the_old_one_is_in_the_trash() {
     rig.seed("ali", "/new.txt", 5000, 1);
     rig.seed("ali-2", "/doc.txt", 3000, 2);
     rig.cp("ali/new.txt", "ali-2/doc.txt").await.unwrap();
-    assert_eq!(rig.transfer("ali-2/doc.txt").await.conflict_action, "overwrite_by_replace");
+    assert_eq!(
+        rig.transfer("ali-2/doc.txt").await.conflict_action,
+        "overwrite_by_replace"
+    );
     assert_eq!(rig.files("ali-2"), ["/doc.txt"]);
     assert_eq!(rig.get("ali-2/doc.txt").await.unwrap().len(), 5000);
     assert_eq!(rig.names("ali-2").await, ["doc.txt"]);
@@ -78,5 +89,8 @@ async fn names_can_be_changed_and_removed() {
     assert_eq!(rig.names("ali").await, ["c"]);
     rig.settle().await;
     assert_eq!(rig.files("ali"), Vec::<String>::new());
-    assert_eq!(rig.rename("ali/c", "ali-2/c").await.unwrap_err().errno, libc::EXDEV);
+    assert_eq!(
+        rig.rename("ali/c", "ali-2/c").await.unwrap_err().errno,
+        libc::EXDEV
+    );
 }

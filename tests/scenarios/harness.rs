@@ -56,7 +56,11 @@ pub struct RigOptions {
 
 impl Default for RigOptions {
     fn default() -> Self {
-        RigOptions { close: Close::Auto, threshold: None, stage_budget: 1 << 32 }
+        RigOptions {
+            close: Close::Auto,
+            threshold: None,
+            stage_budget: 1 << 32,
+        }
     }
 }
 
@@ -75,7 +79,14 @@ impl Rig {
         let credentials = Mutex::default();
         let locals: Vec<String> = locals.iter().map(|name| (*name).to_owned()).collect();
         let vfs = build(&world, dir.path(), &credentials, &locals, &options).await;
-        Rig { world, dir, credentials, locals, vfs, options }
+        Rig {
+            world,
+            dir,
+            credentials,
+            locals,
+            vfs,
+            options,
+        }
     }
 
     /// Another file system over the same directories, as after a crash: nothing of the old one's
@@ -93,7 +104,9 @@ impl Rig {
     }
 
     pub fn seed(&self, profile: &str, path: &str, size: u64, seed: u64) {
-        self.world.seed(profile, path, size, &SeedSource::Synthetic { seed }).unwrap();
+        self.world
+            .seed(profile, path, size, &SeedSource::Synthetic { seed })
+            .unwrap();
     }
 
     pub fn stat(&self, profile: &str) -> panfuse::sim::Stat {
@@ -136,7 +149,11 @@ impl Rig {
         let mut at = 0;
         while at < size {
             let length = (size - at).min(4_294_963_200);
-            match self.vfs.copy_range((from, at), (to, at), length, caller).await? {
+            match self
+                .vfs
+                .copy_range((from, at), (to, at), length, caller)
+                .await?
+            {
                 0 => return Err(FsError::new(libc::EIO)),
                 bytes => at += bytes,
             }
@@ -149,11 +166,19 @@ impl Rig {
         let (dir, name) = path.rsplit_once('/').unwrap();
         let caller = Caller::own();
         match self.ino(path).await {
-            Ok(ino) => Ok(self.vfs.open(ino, libc::O_WRONLY | libc::O_TRUNC, &caller)?.handle),
+            Ok(ino) => Ok(self
+                .vfs
+                .open(ino, libc::O_WRONLY | libc::O_TRUNC, &caller)?
+                .handle),
             Err(_) => {
                 let dir = self.ino(dir).await?;
                 let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL;
-                Ok(self.vfs.create(dir, name, 0o644, flags, &caller).await?.1.handle)
+                Ok(self
+                    .vfs
+                    .create(dir, name, 0o644, flags, &caller)
+                    .await?
+                    .1
+                    .handle)
             }
         }
     }
@@ -210,7 +235,9 @@ impl Rig {
         let (to_dir, to_name) = to.rsplit_once('/').unwrap();
         let from_dir = self.ino(from_dir).await?;
         let to_dir = self.ino(to_dir).await?;
-        self.vfs.rename((from_dir, from_name), (to_dir, to_name), 0).await
+        self.vfs
+            .rename((from_dir, from_name), (to_dir, to_name), 0)
+            .await
     }
 
     pub async fn xattr(&self, path: &str, name: &str) -> FsResult<String> {
@@ -310,11 +337,16 @@ async fn build(
             instance: "test".to_owned(),
         },
     });
-    let settings = Settings { close: options.close, ..Settings::default() };
+    let settings = Settings {
+        close: options.close,
+        ..Settings::default()
+    };
     let vfs = Vfs::new(engine.clone(), settings);
     let revived = vfs.clone();
-    let left =
-        engine.recover(move |record, content| revived.revive(record, content)).await.unwrap();
+    let left = engine
+        .recover(move |record, content| revived.revive(record, content))
+        .await
+        .unwrap();
     vfs.add_recovered(left);
     vfs
 }
@@ -342,10 +374,17 @@ fn context(dir: &Path) -> DriveContext {
 
 fn open(provider: &str, name: &str, mut context: DriveContext) -> Result<Volume, DriveError> {
     let info = panfuse::providers::find(provider).unwrap();
-    for mode in info.auth_modes.iter().filter(|mode| mode.name == context.auth_mode) {
+    for mode in info
+        .auth_modes
+        .iter()
+        .filter(|mode| mode.name == context.auth_mode)
+    {
         for field in mode.fields {
             if let Some(default) = field.default {
-                context.fields.entry(field.name.to_owned()).or_insert(default.to_owned());
+                context
+                    .fields
+                    .entry(field.name.to_owned())
+                    .or_insert(default.to_owned());
             }
         }
     }
