@@ -13,7 +13,12 @@ use harness::{Rig, RigOptions};
 
 /// Two profiles, `here` and `there`, each a directory of this machine.
 pub async fn two() -> Rig {
-    Rig::with(&["aliyundrive_open"], &["here", "there"], RigOptions::default()).await
+    Rig::with(
+        &["aliyundrive_open"],
+        &["here", "there"],
+        RigOptions::default(),
+    )
+    .await
 }
 
 /// A file below a profile's directory, behind the file system's back.
