@@ -24,7 +24,7 @@
 //! | [`config`] | settings: file, environment, paths |
 //! | [`observe`] | logging and metrics |
 //! | [`sim`] | simulators of the providers; apart from everything above |
-#![deny(missing_docs, unsafe_code)]
+#![deny(warnings, missing_docs, unsafe_code)]
 
 pub mod catalog;
 pub mod cli;

@@ -13,6 +13,10 @@ use crate::net::{
 };
 
 /// The answer to a ranged GET.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one lives for the length of a call"
+)]
 pub enum Ranged {
     /// Exactly the bytes asked for.
     Body(ByteStream),

@@ -346,7 +346,7 @@ mod tests {
     fn parts_stay_within_the_limits_of_the_store() {
         for size in [SINGLE + 1, 72_000 * MIB, 100 << 30, 2 << 40] {
             let part = part_size(size);
-            assert!(part >= 8 * MIB && part % MIB == 0);
+            assert!(part >= 8 * MIB && part.is_multiple_of(MIB));
             assert!(size.div_ceil(part) <= 9000, "{size}");
         }
         assert_eq!(part_size(SINGLE + 1), 8 * MIB);
