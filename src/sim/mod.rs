@@ -28,6 +28,7 @@ mod faults;
 mod inventory;
 mod meters;
 pub mod oss;
+pub mod pan115_open;
 mod rate;
 mod recorder;
 mod server;
@@ -52,7 +53,7 @@ pub use simulator::{Ids, Kit, SimProfile, Simulator, SimulatorInfo};
 pub use tree::{Node, Tree};
 
 /// Every simulator there is.
-pub static SIMULATORS: &[SimulatorInfo] = &[aliyundrive_open::INFO];
+pub static SIMULATORS: &[SimulatorInfo] = &[aliyundrive_open::INFO, pan115_open::INFO];
 
 /// Starts a world of the simulators that the options name.
 ///

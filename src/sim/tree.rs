@@ -304,10 +304,14 @@ impl Tree {
         format!("/{}", names.join("/"))
     }
 
-    /// Every node but the roots, parents first, trashed and pending ones too.
+    /// Every node but the roots, parents first, trashed and pending ones too; those whose
+    /// parent does not exist (moved to nowhere) at the end.
     pub fn walk(&self) -> Vec<&Node> {
         let mut all = Vec::new();
-        let mut todo: Vec<&str> = self.roots.iter().rev().map(String::as_str).collect();
+        let known = |id: &str| id.is_empty() || self.nodes.contains_key(id);
+        let nowhere = self.children.keys().filter(|id| !known(id));
+        let mut todo: Vec<&str> = nowhere.map(String::as_str).collect();
+        todo.extend(self.roots.iter().rev().map(String::as_str));
         while let Some(id) = todo.pop() {
             let start = todo.len();
             for child in self.all_children(id) {
