@@ -49,7 +49,7 @@ impl BodyFaults {
     }
 
     /// Puts "half" into numbers for a body of `length` bytes.
-    fn for_length(mut self, length: u64) -> BodyFaults {
+    pub(super) fn for_length(mut self, length: u64) -> BodyFaults {
         let half = |at: u64| if at == u64::MAX { length / 2 } else { at };
         self.cut = self.cut.map(half);
         self.stall = self.stall.map(|(at, ms)| (half(at), ms));
@@ -58,7 +58,7 @@ impl BodyFaults {
 
     /// How many of the next `wanted` bytes pass at position `at`; sleeps as the faults say;
     /// `None` when the connection breaks here.
-    async fn pace(&mut self, at: u64, wanted: u64) -> Option<u64> {
+    pub(super) async fn pace(&mut self, at: u64, wanted: u64) -> Option<u64> {
         let mut length = wanted;
         if let Some(cut) = self.cut {
             if at >= cut {

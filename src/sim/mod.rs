@@ -29,6 +29,7 @@ mod inventory;
 mod meters;
 pub mod oss;
 pub mod pan115_open;
+mod pan123_open;
 mod rate;
 mod recorder;
 mod server;
@@ -53,7 +54,11 @@ pub use simulator::{Ids, Kit, SimProfile, Simulator, SimulatorInfo};
 pub use tree::{Node, Tree};
 
 /// Every simulator there is.
-pub static SIMULATORS: &[SimulatorInfo] = &[aliyundrive_open::INFO, pan115_open::INFO];
+pub static SIMULATORS: &[SimulatorInfo] = &[
+    aliyundrive_open::INFO,
+    pan115_open::INFO,
+    pan123_open::INFO,
+];
 
 /// Starts a world of the simulators that the options name.
 ///
