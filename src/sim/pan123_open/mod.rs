@@ -56,6 +56,8 @@ mod args;
 mod auth;
 mod change;
 mod download;
+#[cfg(test)]
+mod download_tests;
 mod errors;
 mod files;
 mod form;
@@ -222,6 +224,26 @@ async fn entry(Shared(sim): Shared<Arc<Pan123>>, request: Request) -> Response {
     }
 }
 
+/// A request's body that a fault may leave unread: it is read then all the same, so that
+/// the client gets to read the answer.
+struct Unread(Mutex<Option<Body>>);
+
+impl Unread {
+    fn new(body: Body) -> Unread {
+        Unread(Mutex::new(Some(body)))
+    }
+
+    /// The body, the first time.
+    fn take(&self) -> Body {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.take().unwrap_or_else(Body::empty)
+    }
+
+    async fn drain(&self) {
+        drain(self.take()).await;
+    }
+}
+
 /// The arguments of an API call.
 fn arguments(op: &str, parts: &Parts, body: &[u8]) -> Result<Args, ApiError> {
     if parts.method == Method::GET {
@@ -320,7 +342,9 @@ impl Pan123 {
             drain(body).await;
             return ApiError::unauthorized().into_response();
         };
+        let body = Unread::new(body);
         let work = async {
+            let body = body.take();
             if parts.method != Method::POST {
                 drain(body).await;
                 return plain(405, "405 method not allowed");
@@ -334,7 +358,9 @@ impl Pan123 {
                 _ => self.single(&account, &parts.headers, body).await,
             }
         };
-        account.serve_transfer(op, ApiError::injected, work).await
+        let answer = account.serve_transfer(op, ApiError::injected, work).await;
+        body.drain().await;
+        answer
     }
 }
 

@@ -17,7 +17,7 @@ use super::errors::{ApiError, ok, plain};
 use super::files::number;
 use super::form::{FormError, Part, receive_form};
 use super::upload::announced;
-use super::{Ctx, Pan123};
+use super::{Ctx, Pan123, Unread};
 
 /// Longest slice that is read at all.
 const SLICE_MOST: u64 = 1 << 30;
@@ -166,7 +166,9 @@ impl Pan123 {
             return plain(404, "NoSuchUpload");
         };
         let op = "upload_part";
+        let body = Unread::new(body);
         let work = async {
+            let body = body.take();
             let refused = self.store_refusal(&account, parts, path, &args);
             if let Some(refused) = refused {
                 drain(body).await;
@@ -181,7 +183,9 @@ impl Pan123 {
                 Err(ReceiveError::TooLong) => plain(413, "EntityTooLarge"),
             }
         };
-        account.serve_transfer(op, ApiError::injected, work).await
+        let answer = account.serve_transfer(op, ApiError::injected, work).await;
+        body.drain().await;
+        answer
     }
 
     fn store_refusal(
