@@ -30,6 +30,7 @@ mod meters;
 pub mod oss;
 pub mod pan115_open;
 mod pan123_open;
+pub mod pikpak;
 mod rate;
 mod recorder;
 mod server;
@@ -58,6 +59,7 @@ pub static SIMULATORS: &[SimulatorInfo] = &[
     aliyundrive_open::INFO,
     pan115_open::INFO,
     pan123_open::INFO,
+    pikpak::INFO,
 ];
 
 /// Starts a world of the simulators that the options name.

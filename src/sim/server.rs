@@ -400,14 +400,16 @@ impl World {
     /// No such profile or setting.
     pub fn set(&self, profile: &str, key: &str, value: &str) -> Result<()> {
         let (simulator, account) = self.at(profile)?;
-        if !simulator.knobs().contains(&key) {
+        let named =
+            |known: &&str| *known == key || (known.ends_with(':') && key.starts_with(*known));
+        if !simulator.knobs().iter().any(named) {
             bail!(
                 "no setting {key}; there are: {}",
                 simulator.knobs().join(", ")
             );
         }
         account.knobs.set(key, value);
-        Ok(())
+        simulator.changed(&account, key, value)
     }
 
     /// Stored bytes of a file.

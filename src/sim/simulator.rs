@@ -122,9 +122,18 @@ pub trait Simulator: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Names of the settings tests may change ([`Account::knobs`]).
+    /// Names of the settings tests may change ([`Account::knobs`]). One that ends with a
+    /// colon stands for all that start with it (`false_gcid:/some/path`).
     fn knobs(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// Called for each setting that a test changed: the place to act on it at once.
+    ///
+    /// # Errors
+    /// The value makes no sense.
+    fn changed(&self, _account: &Account, _key: &str, _value: &str) -> anyhow::Result<()> {
+        Ok(())
     }
 
     /// The path to route instead of the one asked for (a gateway that merges slashes).
