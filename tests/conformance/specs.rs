@@ -1,6 +1,8 @@
 //! What the suite must know of each provider beyond its capabilities: how its simulator names
 //! the operations, and how to make its parts small.
 
+use serde_json::Value;
+
 /// One provider.
 pub struct Spec {
     /// Registry key.
@@ -25,6 +27,9 @@ pub struct Spec {
     pub rotates: bool,
     /// Life of an access token in milliseconds, 0 without tokens.
     pub token_ms: i64,
+    /// Open uploads that no call can end, as the simulator tells them: the provider forgets them
+    /// by itself, and nobody sees them meanwhile.
+    pub lasting: fn(&Value) -> bool,
     /// Whether part addresses are links of their own that expire.
     pub part_links: bool,
 }
@@ -42,6 +47,8 @@ const SPECS: &[Spec] = &[
         part_size: 16 << 20,
         rotates: true,
         token_ms: 30 * 86_400_000,
+        // An upload task of the store's pick code; there is no call to cancel one (section 6).
+        lasting: |upload| upload["kind"] == "task",
         part_links: false,
     },
     Spec {
@@ -56,6 +63,7 @@ const SPECS: &[Spec] = &[
         part_size: 16 << 20,
         rotates: true,
         token_ms: 7_200_000,
+        lasting: |_| false,
         part_links: true,
     },
     Spec {
@@ -70,6 +78,8 @@ const SPECS: &[Spec] = &[
         part_size: 1 << 20,
         rotates: false,
         token_ms: 30 * 86_400_000,
+        // "Abort: no call" (section 7.4).
+        lasting: |_| true,
         part_links: false,
     },
     Spec {
@@ -84,6 +94,7 @@ const SPECS: &[Spec] = &[
         part_size: 8 << 20,
         rotates: true,
         token_ms: 7_200_000,
+        lasting: |_| false,
         part_links: false,
     },
     Spec {
@@ -98,6 +109,7 @@ const SPECS: &[Spec] = &[
         part_size: 8 << 20,
         rotates: false,
         token_ms: 0,
+        lasting: |_| false,
         part_links: false,
     },
 ];

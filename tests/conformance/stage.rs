@@ -283,7 +283,8 @@ impl Stage {
                         item["path"], item["id"], item["size"], item["trashed"], item["pending"]
                     ));
                 }
-                for upload in tree["uploads"].as_array().expect("uploads") {
+                let uploads = tree["uploads"].as_array().expect("uploads").iter();
+                for upload in uploads.filter(|upload| !(self.spec.lasting)(upload)) {
                     all.insert(format!("upload {} {}", upload["id"], upload["name"]));
                 }
             }

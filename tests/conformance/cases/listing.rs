@@ -74,6 +74,13 @@ pub async fn a_null_list_is_empty(stage: Stage) -> Outcome {
     let page = stage.drive.list(&dir.id, None).await.unwrap();
     assert!(page.nodes.is_empty());
     assert!(page.next.is_none());
+    // Where entries are, null may pass for an empty page or be refused as nonsense.
+    stage.seed("null/f.bin", &Bytes::from_static(b"x")).await;
+    stage.fault(stage.spec.list, FaultKind::NullList, "");
+    match stage.drive.list(&dir.id, None).await {
+        Ok(page) => assert!(page.nodes.is_empty()),
+        Err(error) => assert_eq!(error.kind, ErrorKind::BadAnswer, "{error}"),
+    }
     Ok(())
 }
 

@@ -1,8 +1,7 @@
 //! Streamed uploads: small, in parts, resumed, abandoned, and against taken names.
 
 use panfuse::drive::{
-    Conversation, ErrorKind, HashesDue, NodeId, OnConflict, Overwrite, ReadBudget,
-    UploadSession,
+    Conversation, ErrorKind, HashesDue, NodeId, OnConflict, Overwrite, ReadBudget, UploadSession,
 };
 
 use crate::actions::{
