@@ -9,14 +9,17 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::lock::DaemonLock;
+use super::service::Door;
 use super::{CliError, Context};
 use crate::catalog::Catalog;
 use crate::config::ClosePolicy;
 use crate::content::{Stage, Volume};
 use crate::fingerprint::Kind;
+use crate::fuse::{MountError, MountOptions, Mounted};
 use crate::net::{BreakerStore, Clock, SystemClock};
 use crate::profile::{Budgets, OpenDeps, ProfileSpec, open};
 use crate::transfer::{Engine, EngineParts, EngineSettings, Journal, TransferRecord};
@@ -25,20 +28,10 @@ use crate::vfs::{Close, FsError, Settings, Vfs};
 /// What the caller decides about a daemon.
 #[derive(Clone, Debug, Default)]
 pub struct DaemonOptions {
-    /// Only these profiles; all when empty.
-    pub profiles: Vec<String>,
     /// Where it mounts.
     pub mount_point: PathBuf,
-    /// `-o` options that concern the tree.
-    pub read_only: bool,
-    /// Owner.
-    pub uid: Option<u32>,
-    /// Group.
-    pub gid: Option<u32>,
-    /// Mode bits taken away.
-    pub umask: Option<u32>,
-    /// When `close` answers.
-    pub close: Option<Close>,
+    /// What `-o` says.
+    pub mount: MountOptions,
 }
 
 /// A daemon without its kernel side.
@@ -149,7 +142,8 @@ fn open_volumes(
     notes: &mut Vec<String>,
 ) -> Result<Vec<Volume>, CliError> {
     let profiles = context.profiles()?;
-    for name in &options.profiles {
+    let wanted = options.mount.profiles.clone().unwrap_or_default();
+    for name in &wanted {
         if profiles.get(name).is_none() {
             let known: Vec<&str> = profiles.names().collect();
             return Err(CliError::usage(
@@ -173,7 +167,7 @@ fn open_volumes(
     let mut volumes = Vec::new();
     let mut refused = Vec::new();
     for (name, settings, _) in profiles.iter() {
-        if !options.profiles.is_empty() && !options.profiles.iter().any(|wanted| wanted == name) {
+        if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {
             continue;
         }
         let spec = ProfileSpec {
@@ -211,29 +205,23 @@ fn settings(context: &Context, options: &DaemonOptions) -> Settings {
     let mount = &context.settings.mount;
     let transfer = &context.settings.transfer;
     let own = crate::config::effective_uid().unwrap_or(0);
-    Settings {
-        uid: options.uid.or(mount.uid).unwrap_or(own),
-        gid: options
-            .gid
-            .or(mount.gid)
-            .unwrap_or_else(|| effective_gid().unwrap_or(own)),
-        umask: options.umask.unwrap_or(mount.umask),
-        read_only: options.read_only || mount.read_only,
-        close: options.close.unwrap_or(match transfer.close {
+    let mut settings = Settings {
+        uid: mount.uid.unwrap_or(own),
+        gid: mount.gid.unwrap_or_else(|| effective_gid().unwrap_or(own)),
+        umask: mount.umask,
+        read_only: mount.read_only,
+        close: match transfer.close {
             ClosePolicy::Wait => Close::Wait,
             ClosePolicy::Auto => Close::Auto,
             ClosePolicy::Queue => Close::Queue,
-        }),
+        },
         small_file: transfer.small_file_mb.saturating_mul(1 << 20),
-        memory_target: context
-            .settings
-            .cache
-            .memory_target_mb
-            .saturating_mul(1 << 20)
-            / 3,
+        memory_target: context.settings.cache.memory_target_mb.saturating_mul(1 << 20) / 3,
         mount_point: options.mount_point.display().to_string(),
         ..Settings::default()
-    }
+    };
+    options.mount.apply(&mut settings);
+    settings
 }
 
 fn effective_gid() -> Option<u32> {
@@ -393,5 +381,59 @@ fn told(path: &str, error: &FsError) -> CliError {
     }
 }
 
+impl Daemon {
+    /// Mounts, tells `ready`, answers commands, and ends when it is told to (a signal, a command, an
+    /// unmount from outside). The journal is sealed then; what is pending goes on at the next mount.
+    ///
+    /// # Errors
+    /// When it cannot be mounted, or the socket cannot be opened.
+    pub async fn serve(
+        self,
+        context: &Context,
+        options: &DaemonOptions,
+        ready: impl AsyncFnOnce(&Daemon, &Path),
+    ) -> Result<(), CliError> {
+        let mut mount = options.mount.clone();
+        mount.allow_other |= context.settings.mount.allow_other;
+        mount.threads = mount.threads.or(Some(context.settings.mount.threads));
+        let door = Door::open(&context.paths, &self.lock)?;
+        let runtime = tokio::runtime::Handle::current();
+        let mounted = Mounted::start(self.vfs.clone(), &options.mount_point, &mount, runtime)
+            .await
+            .map_err(|error| match error {
+                MountError::MountPoint(error) => {
+                    CliError::usage("mount_point", error.to_string())
+                }
+                error => CliError::failed("mount", error.to_string()),
+            })?;
+        let stop = self.stop.clone();
+        let closing = stop.clone();
+        let doorway =
+            tokio::spawn(door.serve(self.routes(), async move { closing.cancelled().await }));
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let path = mounted.path().to_owned();
+        let story = async {
+            ready(&self, &path).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = story => {}
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+            () = stop.cancelled() => {}
+            () = mounted.wait() => {}
+        }
+        stop.cancel();
+        self.vfs.engine().stop();
+        let unmounted = mounted.stop().await;
+        let _ = tokio::time::timeout(SEAL, doorway).await;
+        self.vfs.engine().catalog().flush();
+        unmounted.map_err(|error| CliError::failed("unmount", error.to_string()))
+    }
+}
+
 /// How long a daemon that was told to end may take to seal its journal.
-pub const SEAL: Duration = Duration::from_secs(10);
+const SEAL: Duration = Duration::from_secs(10);

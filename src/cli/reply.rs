@@ -25,6 +25,8 @@ pub struct Reply {
     pub text: String,
     /// Remarks for standard error.
     pub notes: Vec<String>,
+    /// Everything was printed while the command ran; nothing is added at its end.
+    pub said: bool,
 }
 
 impl Reply {
@@ -34,6 +36,15 @@ impl Reply {
             json,
             text: text.into(),
             notes: Vec::new(),
+            said: false,
+        }
+    }
+
+    /// The end of a command that printed its answer while it ran.
+    pub fn said() -> Self {
+        Reply {
+            said: true,
+            ..Reply::default()
         }
     }
 }
@@ -183,7 +194,9 @@ pub(super) fn print(
             for note in &reply.notes {
                 let _ = writeln!(err, "panfuse: {note}");
             }
-            let written = if as_json {
+            let written = if reply.said {
+                Ok(())
+            } else if as_json {
                 writeln!(out, "{}", reply.json)
             } else if reply.text.is_empty() {
                 Ok(())
@@ -258,6 +271,14 @@ mod tests {
             serde_json::from_str::<Value>(&out).unwrap(),
             json!({"error":{"code":"bad_name","message":"no","hint":"yes","n":3}})
         );
+    }
+
+    #[test]
+    fn what_was_said_is_not_said_again() {
+        for as_json in [false, true] {
+            let ended = shown(&Ok(Reply::said()), as_json);
+            assert_eq!(ended, (0, String::new(), String::new()));
+        }
     }
 
     #[test]

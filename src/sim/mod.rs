@@ -56,8 +56,8 @@ pub use tree::{Node, Tree};
 
 /// Every simulator there is.
 pub static SIMULATORS: &[SimulatorInfo] = &[
-    aliyundrive_open::INFO,
     pan115_open::INFO,
+    aliyundrive_open::INFO,
     pan123_open::INFO,
     pikpak::INFO,
 ];

@@ -4,3 +4,4 @@ mod errors;
 mod house;
 mod output;
 mod profiles;
+mod sim;

@@ -90,6 +90,7 @@ macro_rules! suite {
                         a_null_list_is_empty,
                         a_new_file_is_listed,
                         a_missing_directory_is_not_found,
+                        names_that_are_there_twice,
                     ]
                     names: [
                         awkward_directories_come_back,
@@ -103,6 +104,7 @@ macro_rules! suite {
                         quota_counts,
                         fingerprints_are_given,
                         capabilities_are_sound,
+                        a_profile_can_start_below,
                     ]
                     reading: [
                         ranges,
@@ -151,6 +153,9 @@ macro_rules! suite {
                         replace_is_atomic,
                         modification_time,
                         a_missing_parent_is_not_found,
+                        parts_in_parallel,
+                        a_name_taken_meanwhile_is_not_replaced,
+                        a_full_account_is_told,
                     ]
                     faults: [
                         a_lost_commit_answer_is_recognised,

@@ -23,6 +23,10 @@ pub struct Spec {
     pub knobs: &'static [(&'static str, &'static str)],
     /// Part size of an upload of a few parts, with those settings.
     pub part_size: u64,
+    /// Uploads up to this size go in one request, without parts.
+    pub single: u64,
+    /// The simulator's setting for the space of an account.
+    pub space: &'static str,
     /// Whether a refresh brings another refresh token.
     pub rotates: bool,
     /// Life of an access token in milliseconds, 0 without tokens.
@@ -45,6 +49,8 @@ const SPECS: &[Spec] = &[
         commit: "oss_complete",
         knobs: &[],
         part_size: 16 << 20,
+        single: 0,
+        space: "total_size",
         rotates: true,
         token_ms: 30 * 86_400_000,
         // An upload task of the store's pick code; there is no call to cancel one (section 6).
@@ -61,6 +67,8 @@ const SPECS: &[Spec] = &[
         commit: "complete",
         knobs: &[],
         part_size: 16 << 20,
+        single: 0,
+        space: "total_size",
         rotates: true,
         token_ms: 7_200_000,
         lasting: |_| false,
@@ -76,6 +84,8 @@ const SPECS: &[Spec] = &[
         commit: "complete",
         knobs: &[("slice_size", "1048576")],
         part_size: 1 << 20,
+        single: 0,
+        space: "total_size",
         rotates: false,
         token_ms: 30 * 86_400_000,
         // "Abort: no call" (section 7.4).
@@ -92,6 +102,8 @@ const SPECS: &[Spec] = &[
         commit: "oss_complete",
         knobs: &[],
         part_size: 8 << 20,
+        single: 16 << 20,
+        space: "quota_limit",
         rotates: true,
         token_ms: 7_200_000,
         lasting: |_| false,
@@ -107,6 +119,8 @@ const SPECS: &[Spec] = &[
         commit: "",
         knobs: &[],
         part_size: 8 << 20,
+        single: 0,
+        space: "",
         rotates: false,
         token_ms: 0,
         lasting: |_| false,

@@ -84,7 +84,12 @@ impl Stage {
 
     /// The drive as after a restart: nothing remembered but what was stored.
     pub fn reopened(&self) -> Arc<dyn Drive> {
-        let context = context(
+        self.opened_at(None)
+    }
+
+    /// The same for a profile that names another directory as its root.
+    pub fn opened_at(&self, root: Option<String>) -> Arc<dyn Drive> {
+        let mut context = context(
             self.info,
             &self.profile,
             &self.credentials,
@@ -92,7 +97,14 @@ impl Stage {
             &self.breakers,
             self.home.path(),
         );
+        context.root = root;
         (self.info.open)(context).expect("a drive")
+    }
+
+    /// Changes a setting of the simulator.
+    pub fn set(&self, knob: &str, value: &str) {
+        let world = self.world.as_ref().expect("a simulator");
+        world.set(self.spec.short, knob, value).expect("a setting");
     }
 
     /// The simulated account, where there is one.
@@ -204,6 +216,13 @@ impl Stage {
             }
             None => std::fs::write(self.disk(path), bytes).expect("a file"),
         }
+    }
+
+    /// Moves and renames a node of a simulator behind the drive's back.
+    pub fn relocate(&self, node: &Node, parent: &Node, name: &str) {
+        let account = self.account().expect("a simulator");
+        let mut tree = account.tree();
+        assert!(tree.relocate(node.id.as_str(), parent.id.as_str(), name));
     }
 
     /// Removes a file for good behind the drive's back.

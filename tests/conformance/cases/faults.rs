@@ -15,7 +15,7 @@ fn no_server() -> Outcome {
 
 /// More than one part, so that the upload ends with a commit call everywhere.
 fn size(stage: &Stage) -> u64 {
-    stage.spec.part_size + 4321
+    stage.spec.part_size.max(stage.spec.single) + 4321
 }
 
 pub async fn a_lost_commit_answer_is_recognised(stage: Stage) -> Outcome {
@@ -205,6 +205,10 @@ pub async fn a_web_page_is_no_answer(stage: Stage) -> Outcome {
     assert!(refused(error.kind), "quota: {:?} {error}", error.kind);
     let error = stage.drive.stat(&dir.id).await.unwrap_err();
     assert!(refused(error.kind), "stat: {:?} {error}", error.kind);
+    // The account is left alone for a while, not for ever.
+    stage.reset();
+    stage.advance(25 * 3_600_000);
+    list(&*stage.drive, &dir.id).await.unwrap();
     Ok(())
 }
 

@@ -108,3 +108,23 @@ pub async fn a_missing_directory_is_not_found(stage: Stage) -> Outcome {
     }
     Ok(())
 }
+
+pub async fn names_that_are_there_twice(stage: Stage) -> Outcome {
+    if !stage.caps.duplicates {
+        return skip("names are there once");
+    }
+    let dir = stage.dir("twice").await;
+    let one = stage.seed("twice/a.bin", &Bytes::from_static(b"1")).await;
+    let two = stage.seed("twice/b.bin", &Bytes::from_static(b"22")).await;
+    stage.relocate(&two, &dir, "a.bin");
+    let (nodes, _) = list(&*stage.drive, &dir.id).await.unwrap();
+    let mut got: Vec<(&str, u64)> = nodes.iter().map(|n| (n.name.as_str(), n.size)).collect();
+    got.sort_unstable();
+    assert_eq!(got, [("a.bin", 1), ("a.bin", 2)]);
+    // Each is what its id says, also when one of them goes.
+    stage.drive.trash(&one).await.unwrap();
+    stage.settle();
+    let left = find(&*stage.drive, &dir.id, "a.bin").await;
+    assert_eq!((left.id, left.size), (two.id, 2));
+    Ok(())
+}

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use panfuse::drive::{ErrorKind, GivesWhen, HashesDue, Node, NodeKind};
 use panfuse::fingerprint::{Origin, hash_all};
 
-use crate::actions::{find, put, sample};
+use crate::actions::{find, names, put, sample};
 use crate::sample::Sample;
 use crate::stage::Stage;
 use crate::{Outcome, skip};
@@ -20,10 +20,22 @@ pub async fn stat_is_fresh(stage: Stage) -> Outcome {
     assert!(root.is_dir());
     // The clock moves on, so that a version of times alone differs too.
     stage.advance(5_000);
-    stage.rewrite(&node, "d/f.txt", &Sample::new(2, 200).bytes);
-    let fresh = stage.drive.stat(&node.id).await.unwrap();
-    assert_eq!(fresh.size, 200);
-    assert_ne!(fresh.version, node.version, "other bytes, the same version");
+    if stage.caps.path_addressed {
+        stage.rewrite(&node, "d/f.txt", &Sample::new(2, 200).bytes);
+        let fresh = stage.drive.stat(&node.id).await.unwrap();
+        assert_eq!(fresh.size, 200);
+        assert_ne!(fresh.version, node.version, "other bytes, the same version");
+    } else {
+        // An id keeps its bytes; name and place are what others change.
+        let top = stage.dir("e").await;
+        stage.relocate(&node, &top, "g.txt");
+        let fresh = stage.drive.stat(&node.id).await.unwrap();
+        assert_eq!((fresh.name.as_str(), &fresh.parent), ("g.txt", &top.id));
+        assert_eq!(
+            fresh.version, node.version,
+            "the same bytes, another version"
+        );
+    }
     Ok(())
 }
 
@@ -95,6 +107,20 @@ pub async fn fingerprints_are_given(stage: Stage) -> Outcome {
             check(&stage, &listed, &seeded.bytes).await;
         }
     }
+    Ok(())
+}
+
+pub async fn a_profile_can_start_below(stage: Stage) -> Outcome {
+    let top = stage.dir("top").await;
+    stage
+        .seed("top/inside.txt", &Bytes::from_static(b"x"))
+        .await;
+    stage.seed("outside.txt", &Bytes::from_static(b"y")).await;
+    let below = stage.opened_at(Some(top.id.to_string()));
+    assert_eq!(below.root(), top.id);
+    assert_eq!(names(&*below, &below.root()).await, ["inside.txt"]);
+    let made = below.mkdir(&below.root(), "new").await.unwrap();
+    assert_eq!(made.parent, top.id);
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::StreamExt;
 use panfuse::drive::ErrorKind;
 
 use crate::actions::{list, put, sample};
@@ -62,15 +63,20 @@ pub async fn awkward_directories_come_back(stage: Stage) -> Outcome {
 pub async fn awkward_files_come_back(stage: Stage) -> Outcome {
     let top = stage.dir("files").await;
     let wanted: BTreeSet<String> = awkward().into_iter().collect();
-    for (seed, name) in (100..).zip(&wanted) {
-        let content = sample(&stage, seed, 50 + seed);
-        let made = put(&stage, &top.id, name, &content).await;
+    let (stage, top) = (&stage, &top);
+    let uploads = (100..).zip(&wanted).map(|(seed, name)| async move {
+        let content = sample(stage, seed, 50 + seed);
+        let made = put(stage, &top.id, name, &content).await;
         let made = made.unwrap_or_else(|error| panic!("upload {name:?}: {error}"));
         assert_eq!(&made.name, name);
         let fresh = stage.drive.stat(&made.id).await.unwrap();
         assert_eq!(&fresh.name, name);
         assert_eq!(fresh.parent, top.id);
-    }
+    });
+    futures_util::stream::iter(uploads)
+        .buffer_unordered(4)
+        .collect::<()>()
+        .await;
     stage.settle();
     let (nodes, _) = list(&*stage.drive, &top.id).await.unwrap();
     let got: BTreeSet<String> = nodes.into_iter().map(|node| node.name).collect();

@@ -84,12 +84,14 @@ pub async fn known_content_can_be_streamed(stage: Stage) -> Outcome {
 pub async fn a_part_sent_twice_is_one(stage: Stage) -> Outcome {
     let dir = stage.dir("d").await;
     let drive = &*stage.drive;
-    let content = sample(&stage, 6, stage.spec.part_size + 999);
+    let content = sample(&stage, 6, stage.spec.part_size.max(stage.spec.single) + 999);
     let request = request(&dir.id, "twice.bin", &content);
     let mut session = open(drive, &request, &content).await.unwrap();
-    assert_eq!(session.part_count(request.size), 2);
-    for number in [1, 1, 2, 2] {
-        send(drive, &mut session, &content, number).await.unwrap();
+    assert!(session.part_count(request.size) >= 2);
+    for number in 1..=session.part_count(request.size) {
+        for _ in 0..2 {
+            send(drive, &mut session, &content, number).await.unwrap();
+        }
     }
     let made = commit(drive, &request, &session, &content).await.unwrap();
     assert_eq!(made.size, request.size);
@@ -344,5 +346,84 @@ pub async fn a_missing_parent_is_not_found(stage: Stage) -> Outcome {
         ),
     }
     stage.assert_unchanged(&before);
+    Ok(())
+}
+
+pub async fn parts_in_parallel(stage: Stage) -> Outcome {
+    let dir = stage.dir("d").await;
+    let drive = &*stage.drive;
+    let content = sample(&stage, 21, three_part_size(&stage));
+    let request = request(&dir.id, "parallel.bin", &content);
+    let mut session = open(drive, &request, &content).await.unwrap();
+    if session.parallel < 2 {
+        drive.abandon_upload(&session).await.unwrap();
+        return skip("parts go one after the other");
+    }
+    let sent = &session;
+    let parts = (1..=3).rev().map(|number| {
+        let range = sent.part_range(request.size, number);
+        let bytes = content
+            .bytes
+            .slice(range.start as usize..range.end as usize);
+        drive.put_part(sent, number, bytes)
+    });
+    let receipts = futures_util::future::join_all(parts).await;
+    let receipts = receipts.into_iter().map(|receipt| receipt.unwrap());
+    let receipts: Vec<_> = receipts.collect();
+    session.accepted = receipts;
+    let made = commit(drive, &request, &session, &content).await.unwrap();
+    stage.settle();
+    let listed = find(drive, &dir.id, "parallel.bin").await;
+    assert_eq!(listed.id, made.id);
+    assert!(read_all(drive, &listed).await.unwrap() == content.bytes);
+    Ok(())
+}
+
+pub async fn a_name_taken_meanwhile_is_not_replaced(stage: Stage) -> Outcome {
+    let dir = stage.dir("d").await;
+    let drive = &*stage.drive;
+    let content = sample(&stage, 22, 80_000);
+    let request = request(&dir.id, "raced.bin", &content);
+    let mut session = open(drive, &request, &content).await.unwrap();
+    send_rest(drive, &mut session, &content).await.unwrap();
+    let theirs = Sample::new(23, 1234).bytes;
+    let other = stage.seed("d/raced.bin", &theirs).await;
+    stage.settle();
+    match commit(drive, &request, &session, &content).await {
+        Ok(made) => {
+            assert!(
+                stage.caps.duplicates,
+                "a second entry where names are there once"
+            );
+            assert_ne!(made.id, other.id);
+        }
+        Err(error) => {
+            assert_eq!(error.kind, ErrorKind::Exists, "{error}");
+            drive.abandon_upload(&session).await.unwrap();
+            assert_eq!(names(drive, &dir.id).await, ["raced.bin"]);
+        }
+    }
+    let kept = drive.stat(&other.id).await.unwrap();
+    assert_eq!(kept.size, 1234);
+    assert!(read_all(drive, &kept).await.unwrap() == theirs);
+    Ok(())
+}
+
+pub async fn a_full_account_is_told(stage: Stage) -> Outcome {
+    if stage.spec.space.is_empty() {
+        return skip("no account whose space can be set");
+    }
+    let dir = stage.dir("d").await;
+    stage
+        .seed("d/large.bin", &Sample::new(24, 900_000).bytes)
+        .await;
+    stage.set(stage.spec.space, "1000000");
+    let before = stage.snapshot();
+    let content = sample(&stage, 25, 200_000);
+    let error = put(&stage, &dir.id, "f.bin", &content).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::QuotaFull, "{error}");
+    stage.assert_unchanged(&before);
+    let quota = stage.drive.quota().await.unwrap();
+    assert_eq!((quota.total, quota.used), (1_000_000, 900_000));
     Ok(())
 }

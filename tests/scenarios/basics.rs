@@ -1,0 +1,82 @@
+//! Listing, reading, writing, copying, moving.
+
+use super::harness::Rig;
+
+const ALI: &[&str] = &["aliyundrive_open"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_known_content_is_copied_without_a_byte() {
+    let rig = Rig::new(ALI).await;
+    rig.seed("ali", "/films/a.mkv", 20_000_000, 7);
+    rig.cp("ali/films/a.mkv", "ali-2/b.mkv").await.unwrap();
+    let result = rig.transfer("ali-2/b.mkv").await;
+    assert_eq!(format!("{:?}", result.phase), "P2");
+    assert!(result.verify_ok);
+    assert!(result.bytes_from_source <= 1 << 20);
+    let stat = rig.stat("ali-2");
+    assert_eq!((stat.bytes_up, stat.rapid_hits), (0, 1));
+    assert_eq!(rig.world.read("ali-2", "/b.mkv", 0, 100).unwrap().len(), 100);
+    assert_eq!(rig.uploads("ali-2"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn written_bytes_are_read_back() {
+    let rig = Rig::new(ALI).await;
+    let bytes: Vec<u8> = (0..3_000_000u32).map(|n| (n * 31 % 251) as u8).collect();
+    rig.mkdir("ali/docs").await.unwrap();
+    rig.put("ali/docs/x.bin", &bytes).await.unwrap();
+    assert_eq!(rig.get("ali/docs/x.bin").await.unwrap(), bytes);
+    rig.settle().await;
+    assert_eq!(rig.get("ali/docs/x.bin").await.unwrap(), bytes);
+    let stored = rig.world.read("ali", "/docs/x.bin", 0, 4_000_000).unwrap();
+    assert_eq!(&stored[..], &bytes[..]);
+    assert_eq!(rig.names("ali/docs").await, ["x.bin"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_content_is_streamed_and_verified() {
+    let rig = Rig::with(ALI, &["here"], Default::default()).await;
+    let bytes: Vec<u8> = (0..40_000_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    std::fs::write(rig.dir.path().join("locals/here/big.bin"), &bytes).unwrap();
+    rig.cp("here/big.bin", "ali/big.bin").await.unwrap();
+    let result = rig.transfer("ali/big.bin").await;
+    assert_eq!(format!("{:?}", result.phase), "P4");
+    assert_eq!(result.bytes_to_target, bytes.len() as u64);
+    let stored = rig.world.read("ali", "/big.bin", 0, bytes.len() as u64).unwrap();
+    assert!(stored[..] == bytes[..]);
+    // The next copy of it needs no byte: its hash is known by now.
+    rig.cp("here/big.bin", "ali-2/again.bin").await.unwrap();
+    assert_eq!(rig.stat("ali-2").bytes_up, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_existing_file_is_replaced_and_the_old_one_is_in_the_trash() {
+    let rig = Rig::new(ALI).await;
+    rig.seed("ali", "/new.txt", 5000, 1);
+    rig.seed("ali-2", "/doc.txt", 3000, 2);
+    rig.cp("ali/new.txt", "ali-2/doc.txt").await.unwrap();
+    assert_eq!(rig.transfer("ali-2/doc.txt").await.conflict_action, "overwrite_by_replace");
+    assert_eq!(rig.files("ali-2"), ["/doc.txt"]);
+    assert_eq!(rig.get("ali-2/doc.txt").await.unwrap().len(), 5000);
+    assert_eq!(rig.names("ali-2").await, ["doc.txt"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_can_be_changed_and_removed() {
+    let rig = Rig::new(ALI).await;
+    rig.seed("ali", "/a/one.txt", 10, 1);
+    rig.seed("ali", "/a/two.txt", 10, 2);
+    rig.mkdir("ali/b").await.unwrap();
+    rig.rename("ali/a/one.txt", "ali/b/uno.md").await.unwrap();
+    assert_eq!(rig.names("ali/b").await, ["uno.md"]);
+    rig.rename("ali/a/two.txt", "ali/b/uno.md").await.unwrap();
+    assert_eq!(rig.files("ali"), ["/b/uno.md"]);
+    assert_eq!(rig.rmdir("ali/b").await.unwrap_err().errno, libc::ENOTEMPTY);
+    rig.rm("ali/b/uno.md").await.unwrap();
+    rig.rmdir("ali/b").await.unwrap();
+    rig.rename("ali/a", "ali/c").await.unwrap();
+    assert_eq!(rig.names("ali").await, ["c"]);
+    rig.settle().await;
+    assert_eq!(rig.files("ali"), Vec::<String>::new());
+    assert_eq!(rig.rename("ali/c", "ali-2/c").await.unwrap_err().errno, libc::EXDEV);
+}

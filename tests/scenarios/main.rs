@@ -1,0 +1,4 @@
+//! Whole stories over simulated drives, in process: what a user does, and what the simulators saw.
+
+mod basics;
+mod harness;
