@@ -134,12 +134,14 @@ impl Account {
         if let Some(ms) = self.faults.take_number(op, FaultKind::Stall, 3_600_000) {
             tokio::time::sleep(Duration::from_millis(ms)).await;
         }
-        if let Some(status) = self.faults.take_number(op, FaultKind::Status, 500) {
-            let code = u16::try_from(status)
-                .ok()
-                .and_then(|s| StatusCode::from_u16(s).ok());
+        if let Some(arg) = self.faults.take(op, FaultKind::Status) {
+            let (status, pause) = arg.split_once(',').unwrap_or((arg.as_str(), ""));
             let mut response = Response::new(Body::from("injected fault"));
-            *response.status_mut() = code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            *response.status_mut() = StatusCode::from_bytes(status.trim().as_bytes())
+                .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            if !pause.is_empty() {
+                body::set(&mut response, "retry-after", pause.trim());
+            }
             return Some(response);
         }
         if self.faults.take(op, FaultKind::Html).is_some() {

@@ -2,7 +2,7 @@
 //!
 //! | kind | arg | who applies it |
 //! |---|---|---|
-//! | `status` | HTTP status, 500 | the kit |
+//! | `status` | `status[,seconds]`: 500, no `Retry-After` | the kit |
 //! | `html` | - | the kit: a risk-control page as HTTP 200 |
 //! | `stall` | ms, one hour | the kit, before the work |
 //! | `stall_body` | `bytes[,ms]`: half, one hour | the kit, inside a body |

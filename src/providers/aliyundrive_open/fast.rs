@@ -10,9 +10,10 @@ use super::list;
 use super::upload::{create_body, session_of};
 use super::write::refuse_existing;
 use crate::drive::{
-    AccountEffect, Attempt, Conversation, ErrorKind, Result, UploadRequest, decode, patience,
+    AccountEffect, Attempt, Conversation, ErrorKind, Result, UploadRequest, decode, listed,
+    patience,
 };
-use crate::fingerprint::{Kind, proof_range};
+use crate::fingerprint::{Kind, Origin, proof_range};
 use crate::net::{Secret, retry};
 
 pub async fn attempt(
@@ -71,7 +72,17 @@ async fn ask(
     }
     let mut node = list::node(&answer, Some(&request.parent))?;
     let now = api.client.clock().now_ms();
+    // The answer leaves out size and hash; the server has just compared both, so they are what
+    // every later listing says, and the version is the one that it will give.
     node.size = request.size;
+    listed(
+        &mut node.fingerprints,
+        Kind::Sha1,
+        sha1,
+        Origin::Provider,
+        super::INFO.key,
+    );
+    node.version = sha1.to_ascii_lowercase();
     (node.modified, node.created) = (request.modified.unwrap_or(now), now);
     Ok(Attempt::Hit {
         node,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::api::{Api, Repeat};
 use super::names::RULES;
 use crate::drive::{
-    Cursor, DriveError, Node, NodeId, NodeKind, Page, Quota, Result, decode, listed,
+    Cursor, DriveError, ErrorKind, Node, NodeId, NodeKind, Page, Quota, Result, decode, listed,
 };
 use crate::fingerprint::{Fingerprints, Kind, Origin};
 
@@ -41,6 +41,24 @@ pub async fn page(api: &Api, dir: &NodeId, cursor: Option<Cursor>) -> Result<Pag
         nodes,
         next: decode::nonempty(&answer["next_marker"]).map(Cursor),
     })
+}
+
+/// Fails with `Exists` when `dir` has an entry of this name: for calls without a conflict rule.
+pub async fn refuse_taken(api: &Api, dir: &NodeId, name: &str) -> Result<()> {
+    let mut cursor = None;
+    loop {
+        let page = page(api, dir, cursor).await?;
+        if page.nodes.iter().any(|node| node.name == name) {
+            return Err(DriveError::new(
+                ErrorKind::Exists,
+                format!("{name:?} exists already"),
+            ));
+        }
+        match page.next {
+            Some(next) => cursor = Some(next),
+            None => return Ok(()),
+        }
+    }
 }
 
 pub async fn stat(api: &Api, id: &NodeId) -> Result<Node> {

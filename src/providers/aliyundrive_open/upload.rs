@@ -1,5 +1,7 @@
 //! Streamed uploads (sheet section 7): parts strictly in order, one in flight per file.
 
+use std::ops::RangeInclusive;
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -18,15 +20,17 @@ fn part_size(size: u64) -> u64 {
     (16 * MIB).max(size.div_ceil(10_000).div_ceil(MIB) * MIB)
 }
 
+/// Parts of a file; an empty one has one empty part.
+fn part_count(size: u64) -> u32 {
+    u32::try_from(size.div_ceil(part_size(size)).max(1)).unwrap_or(u32::MAX)
+}
+
 /// Part addresses are fetched in windows of this many (about 1 KB of answer each).
 const WINDOW: u32 = 16;
 
 /// The body of `create` without any hash.
 pub async fn create_body(api: &Api, request: &UploadRequest) -> Result<Value> {
-    let parts = request
-        .size
-        .div_ceil(part_size(request.size))
-        .clamp(1, u64::from(WINDOW));
+    let parts = part_count(request.size).min(WINDOW);
     let mut body = json!({
         "drive_id": api.drive_id().await?,
         "parent_file_id": request.parent.as_str(),
@@ -53,7 +57,11 @@ pub fn session_of(api: &Api, request: &UploadRequest, answer: &Value) -> Result<
         .ok_or_else(|| DriveError::bad_answer("create", "no upload_id"))?;
     remember_urls(api, &upload_id, &answer["part_info_list"]);
     Ok(UploadSession {
-        state: json!({ "file_id": file_id, "upload_id": upload_id }),
+        state: json!({
+            "file_id": file_id,
+            "upload_id": upload_id,
+            "parts": part_count(request.size),
+        }),
         part_size: part_size(request.size),
         parallel: 1,
         accepted: Vec::new(),
@@ -210,7 +218,7 @@ async fn part_url(api: &Api, session: &UploadSession, number: u32) -> Result<Str
         return Ok(url);
     }
     let mut body = ids(api, session).await?;
-    body["part_info_list"] = (number..number.saturating_add(WINDOW))
+    body["part_info_list"] = window(session, number)
         .map(|n| json!({ "part_number": n }))
         .collect::<Vec<_>>()
         .into();
@@ -222,6 +230,16 @@ async fn part_url(api: &Api, session: &UploadSession, number: u32) -> Result<Str
     api.part_urls
         .get(&key)
         .ok_or_else(|| DriveError::bad_answer("part_url", format!("no address for part {number}")))
+}
+
+/// The numbers whose addresses are asked for together with that of `number`. Only parts that the
+/// file has: the server waits for every number it was asked about (section 11, check 7).
+fn window(session: &UploadSession, number: u32) -> RangeInclusive<u32> {
+    let parts = decode::unsigned(&session.state["parts"]);
+    // A session of an older journal does not tell: then one at a time.
+    let last = parts.and_then(|parts| u32::try_from(parts).ok());
+    let full = number.saturating_add(WINDOW - 1);
+    number..=full.min(last.unwrap_or(number)).max(number)
 }
 
 fn remember_urls(api: &Api, upload_id: &str, parts: &Value) {
@@ -263,6 +281,23 @@ mod tests {
             assert!(size.div_ceil(part_size(size)) <= 10_000);
         }
         assert_eq!(part_size(1), 16 << 20);
+    }
+
+    #[test]
+    fn addresses_are_asked_for_parts_that_exist_only() {
+        let of = |state| UploadSession {
+            state,
+            part_size: 16 << 20,
+            parallel: 1,
+            accepted: Vec::new(),
+            node: None,
+        };
+        let three = of(json!({ "parts": 3 }));
+        assert_eq!(window(&three, 1), 1..=3);
+        assert_eq!(window(&three, 3), 3..=3);
+        assert_eq!(window(&of(json!({ "parts": 100 })), 20), 20..=35);
+        assert_eq!(window(&of(json!({})), 7), 7..=7);
+        assert_eq!((part_count(0), part_count((32 << 20) + 1)), (1, 3));
     }
 
     #[test]

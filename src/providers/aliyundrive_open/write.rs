@@ -85,6 +85,8 @@ pub async fn copy(api: &Api, node: &Node, parent: &NodeId, name: &str) -> Result
             "a server-side copy under another name",
         ));
     }
+    // The call knows no conflict rule and makes a second entry of the name (section 4.8).
+    list::refuse_taken(api, parent, name).await?;
     let body = json!({
         "drive_id": api.drive_id().await?,
         "file_id": node.id.as_str(),

@@ -61,7 +61,9 @@ fn decode_page(answer: &Value, dir: &NodeId, offset: u64, own_order: bool) -> Re
     same_dir(answer, dir)?;
     let entries = match &answer["data"] {
         Value::Array(entries) => entries.as_slice(),
-        // An empty directory has an empty list; nothing at all is no listing.
+        // An empty directory has an empty list, or none and a count of zero; where entries are
+        // counted and none is told, it is no listing.
+        Value::Null if decode::unsigned(&answer["count"]) == Some(0) => &[],
         _ => {
             return Err(DriveError::bad_answer("list", "no list of entries").retry(Retry::Backoff));
         }

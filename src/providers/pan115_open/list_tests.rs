@@ -51,6 +51,13 @@ fn the_last_page_ends_and_a_missing_list_is_no_empty_directory() {
     assert!(decode_page(&empty, &dir, 0, false).unwrap().next.is_none());
     empty["data"] = Value::Null;
     assert!(decode_page(&empty, &dir, 0, false).is_err());
+    empty["count"] = json!("0");
+    assert!(
+        decode_page(&empty, &dir, 0, false)
+            .unwrap()
+            .nodes
+            .is_empty()
+    );
 }
 
 #[test]

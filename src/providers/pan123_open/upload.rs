@@ -125,16 +125,19 @@ pub async fn resume(
         Ok(answer) => {
             Ok(take_list(&mut session, request.size, &answer["parts"]).then_some(session))
         }
-        // No such call for this kind of session.
-        Err(error) if error.kind == ErrorKind::BadAnswer => Ok(Some(session)),
+        // The call is described for sessions of version 1; those of version 2 have no list
+        // (section 7.4). So a refusal says nothing about the session: the journal's receipts
+        // stand, and one that is gone after all is told by the next slice or by the commit,
+        // which compares the whole MD5.
         Err(error)
-            if error.code.is_some()
-                && matches!(
-                    error.kind,
-                    ErrorKind::NotFound | ErrorKind::Invalid | ErrorKind::Provider
-                ) =>
+            if error.kind == ErrorKind::BadAnswer
+                || (error.code.is_some()
+                    && matches!(
+                        error.kind,
+                        ErrorKind::NotFound | ErrorKind::Invalid | ErrorKind::Provider
+                    )) =>
         {
-            Ok(None)
+            Ok(Some(session))
         }
         Err(error) => Err(error),
     }

@@ -70,20 +70,22 @@ fn status(status: StatusCode) -> Response {
 
 impl PikPak {
     /// `kind` is `origin` or `preview`.
-    fn link_sign(&self, fid: &str, kind: &str, expire: &str, user: &str) -> String {
-        md5_hex(format!("{}|{fid}|{kind}|{expire}|{user}", self.secret).as_bytes())
+    fn link_sign(&self, fid: &str, kind: &str, expire: &str, user: &str, th: &str) -> String {
+        md5_hex(format!("{}|{fid}|{kind}|{expire}|{user}|{th}", self.secret).as_bytes())
     }
 
     fn link(&self, account: &Account, node: &Node, kind: &str, expire_s: i64) -> String {
         let (user, expire) = (user_id(account), expire_s.to_string());
+        // Two links of one second differ: one may be dead while the other lives.
+        let th = self.kit.ids.number().to_string();
         format!(
             "{}/download/?fid={}&from=5&verno=2&prod=pikpak&expire={expire}&g={}&ui={user}&t=0\
-             &ms=12345678&f={}&c={kind}&sign={}",
+             &ms=12345678&th={th}&f={}&c={kind}&sign={}",
             self.kit.base,
             node.id,
             node.text("hash"),
             node.size(),
-            self.link_sign(&node.id, kind, &expire, &user),
+            self.link_sign(&node.id, kind, &expire, &user, &th),
         )
     }
 
@@ -130,7 +132,7 @@ impl PikPak {
         let part = |name: &str| value(query, name).unwrap_or("");
         let (fid, kind, expire) = (part("fid"), part("c"), part("expire"));
         let signature = part("sign");
-        if signature != self.link_sign(fid, kind, expire, part("ui")) {
+        if signature != self.link_sign(fid, kind, expire, part("ui"), part("th")) {
             return Err(StatusCode::FORBIDDEN);
         }
         {

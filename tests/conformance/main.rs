@@ -1,0 +1,217 @@
+//! One conformance suite for every provider: what a drive declares in its `Capabilities` is
+//! what is observed, through the trait `Drive` only.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `specs` | what the suite must know of each provider: names of the simulator's operations |
+//! | `stage` | a drive on its stage: simulator or directory, clock, credentials, budget |
+//! | `actions` | uploads and reads as a planner does them |
+//! | `sample` | contents whose reading is counted |
+//! | `vault` | credentials in memory, and what had been asked when they were saved |
+//! | `cases` | the cases, by subject |
+//!
+//! Every provider of the registry runs every case, as the test `PROVIDER::SUBJECT::CASE`. A case
+//! that a drive's capabilities exclude says so on standard error, with the reason.
+
+mod actions;
+mod cases;
+mod sample;
+mod specs;
+mod stage;
+mod vault;
+
+use std::fmt::Display;
+use std::future::Future;
+use std::io::Write as _;
+use std::time::Duration;
+
+use stage::Stage;
+
+/// Why a case does not apply to a drive.
+pub struct Skip(String);
+
+/// How a case ends when it does not panic.
+pub type Outcome = Result<(), Skip>;
+
+/// Ends a case that does not apply.
+pub fn skip(reason: impl Display) -> Outcome {
+    Err(Skip(reason.to_string()))
+}
+
+/// A case that takes longer than this hangs.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Runs one case for one provider.
+fn run<F: Future<Output = Outcome>>(key: &str, case: &str, body: impl FnOnce(Stage) -> F) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let outcome = runtime.block_on(async {
+        let stage = Stage::open(key);
+        tokio::time::timeout(DEADLINE, body(stage)).await
+    });
+    match outcome {
+        Ok(Ok(())) => {}
+        // Not captured by the test harness: a skipped case is never silent.
+        Ok(Err(Skip(reason))) => {
+            let _ = writeln!(std::io::stderr(), "skipped: {key} {case}: {reason}");
+        }
+        Err(_) => panic!("{key} {case} hangs"),
+    }
+}
+
+macro_rules! cases {
+    ($key:literal: $($room:ident: [$($case:ident),* $(,)?])*) => {
+        $(
+            mod $room {
+                $(
+                    #[test]
+                    fn $case() {
+                        let name = concat!(stringify!($room), "::", stringify!($case));
+                        crate::run($key, name, crate::cases::$room::$case);
+                    }
+                )*
+            }
+        )*
+    };
+}
+
+macro_rules! suite {
+    ($($module:ident = $key:literal,)*) => {
+        $(
+            mod $module {
+                cases! { $key:
+                    listing: [
+                        an_empty_directory_has_one_page,
+                        pages_follow_each_other,
+                        a_truncated_page_loses_nothing,
+                        a_null_list_is_empty,
+                        a_new_file_is_listed,
+                        a_missing_directory_is_not_found,
+                        names_that_are_there_twice,
+                    ]
+                    names: [
+                        awkward_directories_come_back,
+                        awkward_files_come_back,
+                        names_that_differ_in_case,
+                        a_name_that_is_too_long,
+                    ]
+                    metadata: [
+                        stat_is_fresh,
+                        stat_of_nothing,
+                        quota_counts,
+                        fingerprints_are_given,
+                        capabilities_are_sound,
+                        a_profile_can_start_below,
+                    ]
+                    reading: [
+                        ranges,
+                        a_cut_is_told_and_taken_up,
+                        corrupt_bytes_are_noticed,
+                        a_changed_node_is_not_mixed,
+                        parallel_ranges,
+                    ]
+                    changing: [
+                        mkdir_makes_a_directory,
+                        mkdir_refuses_a_taken_name,
+                        rename_keeps_the_content,
+                        rename_refuses_a_taken_name,
+                        rename_and_extensions,
+                        move_keeps_the_name,
+                        move_refuses_a_taken_name,
+                        copy_makes_another,
+                        copy_refuses_a_taken_name,
+                        trash_takes_away,
+                        trash_of_a_directory,
+                        restore_brings_back,
+                    ]
+                    fast: [
+                        every_question_hits,
+                        an_empty_file_needs_no_bytes,
+                        a_miss_leaves_a_session_or_nothing,
+                        a_miss_can_be_abandoned,
+                        over_budget_leaves_nothing,
+                        over_budget_in_the_proof_leaves_nothing,
+                        a_taken_name_is_refused,
+                        a_hit_teaches_the_next,
+                    ]
+                    uploads: [
+                        small_files,
+                        three_parts,
+                        known_content_can_be_streamed,
+                        a_part_sent_twice_is_one,
+                        resume_sends_no_part_again,
+                        resume_of_an_abandoned_session,
+                        abandon_leaves_nothing,
+                        abandon_twice_is_a_success,
+                        hashes_are_due_as_declared,
+                        an_unfinished_upload_is_not_listed,
+                        larger_than_allowed_is_refused,
+                        a_taken_name_is_refused,
+                        replace_is_atomic,
+                        modification_time,
+                        a_missing_parent_is_not_found,
+                        parts_in_parallel,
+                        a_name_taken_meanwhile_is_not_replaced,
+                        a_full_account_is_told,
+                    ]
+                    faults: [
+                        a_lost_commit_answer_is_recognised,
+                        a_second_commit_is_a_success,
+                        a_failed_commit_publishes_nothing,
+                        a_lost_part_answer_is_survived,
+                        a_broken_part_is_sent_again,
+                        a_corrupt_part_is_not_vouched_for,
+                        a_server_error_is_retried,
+                        a_throttled_call_waits,
+                        an_endless_server_error_ends,
+                        a_web_page_is_no_answer,
+                        a_lost_answer_of_a_read_is_retried,
+                    ]
+                    tokens: [
+                        an_expired_token_is_renewed_once,
+                        a_refused_token_is_renewed_once,
+                        a_pair_is_saved_before_it_is_used,
+                        a_saved_pair_opens_the_drive_again,
+                        tokens_that_are_always_refused_end,
+                        many_callers_refresh_once,
+                        an_expired_link_is_renewed,
+                        a_link_outlived_is_renewed,
+                        links_are_kept,
+                        a_part_link_that_expired_is_renewed,
+                    ]
+                }
+            }
+        )*
+
+        /// Keys of the providers that this suite runs.
+        const KEYS: &[&str] = &[$($key),*];
+    };
+}
+
+suite! {
+    pan115_open = "115_open",
+    aliyundrive_open = "aliyundrive_open",
+    pan123_open = "123_open",
+    pikpak = "pikpak",
+    local = "local",
+}
+
+/// A provider that is registered is run by the suite, and the other way round.
+#[test]
+fn every_provider_is_run() {
+    let registered: Vec<&str> = panfuse::providers::REGISTRY
+        .iter()
+        .map(|info| info.key)
+        .collect();
+    let mut run = KEYS.to_vec();
+    let mut wanted = registered.clone();
+    run.sort_unstable();
+    wanted.sort_unstable();
+    assert_eq!(run, wanted);
+    for key in registered {
+        assert_eq!(specs::of(key).key, key);
+    }
+}

@@ -1,0 +1,137 @@
+//! What the suite must know of each provider beyond its capabilities: how its simulator names
+//! the operations, and how to make its parts small.
+
+use serde_json::Value;
+
+/// One provider.
+pub struct Spec {
+    /// Registry key.
+    pub key: &'static str,
+    /// Profile name of the simulator's first account; empty for a directory of this machine.
+    pub short: &'static str,
+    /// Operation of a listing page.
+    pub list: &'static str,
+    /// Operation that names a download link.
+    pub link: &'static str,
+    /// Operation of a download.
+    pub download: &'static str,
+    /// Operation of a part of a streamed upload.
+    pub part: &'static str,
+    /// Operation that commits a streamed upload.
+    pub commit: &'static str,
+    /// Settings of the simulator.
+    pub knobs: &'static [(&'static str, &'static str)],
+    /// Part size of an upload of a few parts, with those settings.
+    pub part_size: u64,
+    /// Uploads up to this size go in one request, without parts.
+    pub single: u64,
+    /// The simulator's setting for the space of an account.
+    pub space: &'static str,
+    /// Whether a refresh brings another refresh token.
+    pub rotates: bool,
+    /// Life of an access token in milliseconds, 0 without tokens.
+    pub token_ms: i64,
+    /// Open uploads that no call can end, as the simulator tells them: the provider forgets them
+    /// by itself, and nobody sees them meanwhile.
+    pub lasting: fn(&Value) -> bool,
+    /// Whether part addresses are links of their own that expire.
+    pub part_links: bool,
+}
+
+const SPECS: &[Spec] = &[
+    Spec {
+        key: "115_open",
+        short: "115",
+        list: "list",
+        link: "download_link",
+        download: "download",
+        part: "oss_part",
+        commit: "oss_complete",
+        knobs: &[],
+        part_size: 16 << 20,
+        single: 0,
+        space: "total_size",
+        rotates: true,
+        token_ms: 30 * 86_400_000,
+        // An upload task of the store's pick code; there is no call to cancel one (section 6).
+        lasting: |upload| upload["kind"] == "task",
+        part_links: false,
+    },
+    Spec {
+        key: "aliyundrive_open",
+        short: "ali",
+        list: "list",
+        link: "link",
+        download: "download",
+        part: "upload_part",
+        commit: "complete",
+        knobs: &[],
+        part_size: 16 << 20,
+        single: 0,
+        space: "total_size",
+        rotates: true,
+        token_ms: 7_200_000,
+        lasting: |_| false,
+        part_links: true,
+    },
+    Spec {
+        key: "123_open",
+        short: "123",
+        list: "list",
+        link: "link",
+        download: "download",
+        part: "upload_part",
+        commit: "complete",
+        knobs: &[("slice_size", "1048576")],
+        part_size: 1 << 20,
+        single: 0,
+        space: "total_size",
+        rotates: false,
+        token_ms: 30 * 86_400_000,
+        // "Abort: no call" (section 7.4).
+        lasting: |_| true,
+        part_links: false,
+    },
+    Spec {
+        key: "pikpak",
+        short: "pikpak",
+        list: "list",
+        link: "download_link",
+        download: "download",
+        part: "oss_part",
+        commit: "oss_complete",
+        knobs: &[],
+        part_size: 8 << 20,
+        single: 16 << 20,
+        space: "quota_limit",
+        rotates: true,
+        token_ms: 7_200_000,
+        lasting: |_| false,
+        part_links: false,
+    },
+    Spec {
+        key: "local",
+        short: "",
+        list: "",
+        link: "",
+        download: "",
+        part: "",
+        commit: "",
+        knobs: &[],
+        part_size: 8 << 20,
+        single: 0,
+        space: "",
+        rotates: false,
+        token_ms: 0,
+        lasting: |_| false,
+        part_links: false,
+    },
+];
+
+/// The line of a provider.
+pub fn of(key: &str) -> &'static Spec {
+    SPECS
+        .iter()
+        .find(|spec| spec.key == key)
+        .unwrap_or_else(|| panic!("the conformance suite does not know {key}"))
+}
