@@ -1,0 +1,1 @@
+//! Fixed sequences that once went wrong, named after what a user saw.
