@@ -1,5 +1,6 @@
 //! `panfuse mount`: mounts every profile under one directory.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -152,5 +153,46 @@ async fn in_background(context: &Context, args: &Args, mount_point: &Path) -> Cl
             );
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The value of a global option as it was given on this command line.
+fn given(option: &str, words: impl Iterator<Item = OsString>) -> Option<OsString> {
+    let mut words = words;
+    while let Some(word) = words.next() {
+        if word == option {
+            return words.next();
+        }
+        if let Some(text) = word.to_str()
+            && let Some(value) = text.strip_prefix(option)
+            && let Some(value) = value.strip_prefix('=')
+        {
+            return Some(value.into());
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_daemon_is_started_with_the_places_that_were_given() {
+        let words = |line: &str| {
+            line.split(' ')
+                .map(OsString::from)
+                .collect::<Vec<_>>()
+                .into_iter()
+        };
+        assert_eq!(
+            given("--config", words("panfuse --config /c mount /m")),
+            Some("/c".into())
+        );
+        assert_eq!(
+            given("--config", words("panfuse mount /m --config=/c")),
+            Some("/c".into())
+        );
+        assert_eq!(given("--config", words("panfuse mount /m")), None);
     }
 }

@@ -33,7 +33,12 @@ pub fn xattr(path: &Path, name: &str) -> io::Result<Vec<u8>> {
     let mut value = vec![0u8; 64 << 10];
     // SAFETY: both strings are NUL-terminated, and the kernel writes at most `value.len()` bytes.
     let length = unsafe {
-        libc::getxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len())
+        libc::getxattr(
+            path.as_ptr(),
+            name.as_ptr(),
+            value.as_mut_ptr().cast(),
+            value.len(),
+        )
     };
     let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
     value.truncate(length);

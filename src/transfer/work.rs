@@ -82,8 +82,7 @@ impl Work<'_> {
         if size == 0 && !capabilities.upload.empty_files {
             return Err(DriveError::unsupported("an empty file"));
         }
-        if let Some(account) = self.volume.drive.account_id()
-            && let Some((quota, _)) = self.engine.catalog().quota(&account)
+        if let Some((quota, _)) = self.engine.catalog().quota(&self.volume.name)
             && quota.total > 0
             && quota.total.saturating_sub(quota.used) < size
             && place.replaces.is_none()

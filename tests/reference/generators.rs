@@ -85,9 +85,14 @@ fn file() -> impl Strategy<Value = String> {
         2 => Just(2usize),
         1 => Just(3usize),
     ];
-    (0..PROFILES.len(), dir, prop_oneof![30 => 0..3usize, 1 => Just(3usize)]).prop_map(
-        |(profile, dir, file)| format!("{}{}/{}", PROFILES[profile], DIRS[dir], FILES[file]),
+    (
+        0..PROFILES.len(),
+        dir,
+        prop_oneof![30 => 0..3usize, 1 => Just(3usize)],
     )
+        .prop_map(|(profile, dir, file)| {
+            format!("{}{}/{}", PROFILES[profile], DIRS[dir], FILES[file])
+        })
 }
 
 /// Two files, mostly of one profile.
@@ -108,12 +113,19 @@ fn size() -> impl Strategy<Value = u32> {
 }
 
 fn piece() -> impl Strategy<Value = Piece> {
-    (size(), size(), any::<u8>())
-        .prop_map(|(offset, length, seed)| Piece { offset, length, seed })
+    (size(), size(), any::<u8>()).prop_map(|(offset, length, seed)| Piece {
+        offset,
+        length,
+        seed,
+    })
 }
 
 fn pieces() -> impl Strategy<Value = Vec<Piece>> {
-    let first = (size(), any::<u8>()).prop_map(|(length, seed)| Piece { offset: 0, length, seed });
+    let first = (size(), any::<u8>()).prop_map(|(length, seed)| Piece {
+        offset: 0,
+        length,
+        seed,
+    });
     prop_oneof![
         6 => first.prop_map(|piece| vec![piece]),
         2 => prop::collection::vec(piece(), 1..4),

@@ -13,7 +13,10 @@ use crate::harness;
 const LENGTH: usize = 30;
 
 fn number(name: &str, default: u32) -> u32 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
 }
 
 fn check(close: Close, start: u8) {
@@ -34,16 +37,21 @@ fn check(close: Close, start: u8) {
         .unwrap();
     let first = RefCell::new(None);
     let outcome = runner.run(&sequence(LENGTH), |ops| {
-        runtime.block_on(harness::run(close, &ops)).map_err(|error| {
-            if first.borrow().is_none() {
-                eprintln!("{close:?}: {error}");
-                *first.borrow_mut() = Some(error.clone());
-            }
-            TestCaseError::fail(error)
-        })
+        runtime
+            .block_on(harness::run(close, &ops))
+            .map_err(|error| {
+                if first.borrow().is_none() {
+                    eprintln!("{close:?}: {error}");
+                    *first.borrow_mut() = Some(error.clone());
+                }
+                TestCaseError::fail(error)
+            })
     });
     if let Err(error) = outcome {
-        panic!("{error}\nfirst seen as: {}", first.take().unwrap_or_default());
+        panic!(
+            "{error}\nfirst seen as: {}",
+            first.take().unwrap_or_default()
+        );
     }
 }
 

@@ -140,7 +140,11 @@ impl Model {
             return Err(libc::EXDEV);
         }
         if moved == Entry::Dir && (to == from || to.starts_with(&format!("{from}/"))) {
-            return if to == from { Ok(()) } else { Err(libc::EINVAL) };
+            return if to == from {
+                Ok(())
+            } else {
+                Err(libc::EINVAL)
+            };
         }
         match (moved, self.at(to)) {
             (_, Ok(target)) if target == moved && from == to => return Ok(()),
@@ -157,11 +161,16 @@ impl Model {
         self.entries.remove(from);
         self.entries.insert(to.to_owned(), moved);
         let below = format!("{from}/");
-        let inside: Vec<String> =
-            self.entries.keys().filter(|path| path.starts_with(&below)).cloned().collect();
+        let inside: Vec<String> = self
+            .entries
+            .keys()
+            .filter(|path| path.starts_with(&below))
+            .cloned()
+            .collect();
         for path in inside {
             let entry = self.entries.remove(&path).unwrap();
-            self.entries.insert(format!("{to}/{}", &path[below.len()..]), entry);
+            self.entries
+                .insert(format!("{to}/{}", &path[below.len()..]), entry);
         }
         Ok(())
     }
@@ -178,7 +187,10 @@ impl Model {
     }
 
     pub fn dirs(&self) -> Vec<String> {
-        let dirs = self.entries.iter().filter(|(_, entry)| **entry == Entry::Dir);
+        let dirs = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| **entry == Entry::Dir);
         dirs.map(|(path, _)| path.clone()).collect()
     }
 
