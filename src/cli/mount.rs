@@ -87,12 +87,10 @@ async fn in_background(context: &Context, args: &Args, mount_point: &Path) -> Cl
     let log_path = context.paths.state.join("mount.log");
     let log = File::create(&log_path)?;
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("--config").arg(&context.paths.config_file);
-    if let Some(state) = std::env::args_os()
-        .skip_while(|word| word != "--state-dir")
-        .nth(1)
-    {
-        command.arg("--state-dir").arg(state);
+    for option in ["--config", "--state-dir"] {
+        if let Some(value) = given(option, std::env::args_os()) {
+            command.arg(option).arg(std::path::absolute(value)?);
+        }
     }
     command.arg("mount").arg(mount_point).arg("--foreground");
     for option in &args.options {
