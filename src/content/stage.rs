@@ -187,6 +187,7 @@ impl Stage {
             charged: AtomicU64::new(size),
             protected: AtomicBool::new(false),
             discarded: AtomicBool::new(false),
+            kept: AtomicBool::new(false),
         })
     }
 
@@ -237,6 +238,7 @@ pub struct StageFile {
     charged: AtomicU64,
     protected: AtomicBool,
     discarded: AtomicBool,
+    kept: AtomicBool,
 }
 
 impl StageFile {
@@ -322,13 +324,15 @@ impl StageFile {
     /// It stays in the stage whatever happens (a killed writer's bytes).
     pub fn keep(&self) {
         self.protect();
-        self.discarded.store(false, Ordering::Relaxed);
+        self.kept.store(true, Ordering::Relaxed);
     }
 }
 
 impl Drop for StageFile {
     fn drop(&mut self) {
-        if self.discarded.load(Ordering::Relaxed) || !self.protected.load(Ordering::Relaxed) {
+        let unwanted =
+            self.discarded.load(Ordering::Relaxed) || !self.protected.load(Ordering::Relaxed);
+        if unwanted && !self.kept.load(Ordering::Relaxed) {
             let _ = std::fs::remove_file(&self.path);
             let _ = std::fs::remove_file(self.path.with_extension("json"));
             self.stage.uncharge(self.charged.load(Ordering::Relaxed));

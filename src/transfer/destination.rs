@@ -1,12 +1,13 @@
 //! Where a transfer ends up. A draft belongs to its inode, not to its name: the place is asked
 //! when it matters, and may have changed since.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::TransferResult;
+use super::{Task, TransferResult};
+use crate::content::ContentRef;
 use crate::drive::{DriveError, Node, NodeId};
 
 /// A name in a directory of a drive.
@@ -31,6 +32,11 @@ pub trait Destination: Send + Sync {
 
     /// Held while the last name is settled, so that a rename waits or comes before.
     async fn settle(&self) -> MutexGuard<'_, ()>;
+
+    /// The bytes are durable here and the program was told so; the upload goes on behind.
+    fn promised(&self, task: &Arc<Task>, content: ContentRef) {
+        let _ = (task, content);
+    }
 
     /// The node is there, verified, under the name of the place.
     fn published(&self, node: Node, result: &TransferResult);

@@ -1,7 +1,7 @@
 //! Starts, queues, retries and recovers transfers.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, watch};
@@ -70,6 +70,9 @@ pub struct TransferSpec {
     /// Whether the caller answers its program before the end. The record is durable when
     /// [`Engine::start`] returns, and failures are tried again.
     pub acknowledged: bool,
+    /// Up to this many bytes a copy that the target does not know may be promised: its bytes
+    /// are staged, the program is answered, and the upload goes on behind.
+    pub promise_up_to: u64,
     /// Pause before it begins, for names that are about to be renamed.
     pub delay: Duration,
     /// An earlier transfer of the same node, to keep the order.
@@ -167,6 +170,11 @@ impl Engine {
         &self.inner.parking
     }
 
+    /// A turn among the transfers that nobody waits for.
+    pub(super) async fn turn(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        self.inner.background.acquire().await.ok()
+    }
+
     pub(super) fn buffers(&self) -> &Buffers {
         &self.inner.buffers
     }
@@ -239,7 +247,7 @@ impl Engine {
                 let verified = match task.state() {
                     TaskState::Done(_) | TaskState::Cancelled => true,
                     TaskState::Failed(_) => !self.is_tried_again(&task.id),
-                    TaskState::Queued | TaskState::Running => false,
+                    TaskState::Queued | TaskState::Running | TaskState::Promised => false,
                 };
                 reads.is_some_and(|(p, i)| p == profile && i == id) && !verified
             })
@@ -310,6 +318,7 @@ impl Engine {
             cancel: CancellationToken::new(),
             again: Notify::new(),
             state: watch::channel(TaskState::Queued).0,
+            promised: OnceLock::new(),
         });
         {
             let mut tasks = self
@@ -348,7 +357,7 @@ impl Engine {
     /// Runs a task to its end, with later attempts for acknowledged ones.
     async fn drive_task(
         &self,
-        task: &Task,
+        task: &Arc<Task>,
         spec: TransferSpec,
         record: &tokio::sync::Mutex<TransferRecord>,
     ) {
@@ -363,7 +372,7 @@ impl Engine {
         }
         let mut failures = record.lock().await.failures as usize;
         loop {
-            let _turn = if spec.acknowledged {
+            let _turn = if spec.acknowledged || task.promised.get().is_some() {
                 tokio::select! {
                     turn = self.inner.background.acquire() => turn.ok(),
                     () = task.cancel.cancelled() => None,
@@ -379,7 +388,8 @@ impl Engine {
             };
             let cancelled = task.cancel.is_cancelled();
             let stopping = self.inner.stopping.is_cancelled();
-            if !spec.acknowledged || cancelled {
+            let acknowledged = spec.acknowledged || task.promised.get().is_some();
+            if !acknowledged || cancelled {
                 self.give_up(task, &spec, record, error, cancelled).await;
                 return;
             }
@@ -413,7 +423,7 @@ impl Engine {
 
     async fn run_once(
         &self,
-        task: &Task,
+        task: &Arc<Task>,
         spec: &TransferSpec,
         record: &tokio::sync::Mutex<TransferRecord>,
     ) -> Result<()> {
@@ -421,8 +431,9 @@ impl Engine {
             engine: self,
             task,
             volume: self.volume(&task.profile)?,
-            content: spec.content.clone(),
+            content: task.promised.get().unwrap_or(&spec.content).clone(),
             destination: spec.destination.clone(),
+            promise_up_to: spec.promise_up_to,
             record,
         };
         let (node, result) = work.run().await?;
@@ -431,18 +442,28 @@ impl Engine {
         spec.destination.published(node, &result);
         // From here on the journal need not know it any more; the stage's bytes go.
         self.journal_remove(&task.id).await;
-        if let ContentRef::Sealed(sealed) = &spec.content {
-            sealed.discard();
-        }
+        self.discard(task, spec);
         task.state.send_replace(TaskState::Done(result));
         self.release_parked(&task.id).await;
         Ok(())
     }
 
+    /// The staged bytes are not needed any more.
+    fn discard(&self, task: &Task, spec: &TransferSpec) {
+        for content in [Some(&spec.content), task.promised.get()]
+            .into_iter()
+            .flatten()
+        {
+            if let ContentRef::Sealed(sealed) = content {
+                sealed.discard();
+            }
+        }
+    }
+
     /// Cleans what a failed or cancelled transfer left.
     async fn give_up(
         &self,
-        task: &Task,
+        task: &Arc<Task>,
         spec: &TransferSpec,
         record: &tokio::sync::Mutex<TransferRecord>,
         error: DriveError,
@@ -457,6 +478,11 @@ impl Engine {
         } else {
             TaskState::Failed(error.clone())
         };
+        if cancelled {
+            // A newer version or a removal took its place. (Bytes that are kept for a person
+            // stay all the same.)
+            self.discard(task, spec);
+        }
         // Whoever waits is answered now; the clean-up goes on behind.
         task.state.send_replace(state);
         self.restore_parked(&task.id).await;

@@ -123,6 +123,7 @@ impl Engine {
             source_label: record.source_label.clone(),
             modified: record.modified,
             acknowledged: true,
+            promise_up_to: 0,
             delay: Duration::ZERO,
             after: None,
         };

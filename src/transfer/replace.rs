@@ -88,6 +88,7 @@ impl Engine {
                 source_label: format!("{}:{}", volume.name, node.name),
                 modified: None,
                 acknowledged: false,
+                promise_up_to: 0,
                 delay: Duration::ZERO,
                 after: None,
             })

@@ -41,7 +41,7 @@ impl CopySession {
         let mut changes = self.task.state.subscribe();
         loop {
             match &*changes.borrow_and_update() {
-                TaskState::Done(_) => {
+                TaskState::Done(_) | TaskState::Promised => {
                     return Ok(Slice::Bytes(size.saturating_sub(offset).min(length)));
                 }
                 TaskState::Failed(error) => return Err(error.clone()),
@@ -63,7 +63,7 @@ impl CopySession {
     /// The outcome, when there is one: what FLUSH repeats.
     pub fn outcome(&self) -> Option<Result<(), DriveError>> {
         match self.task.state() {
-            TaskState::Done(_) => Some(Ok(())),
+            TaskState::Done(_) | TaskState::Promised => Some(Ok(())),
             TaskState::Failed(error) => Some(Err(error)),
             TaskState::Cancelled => Some(Err(cancelled())),
             TaskState::Queued | TaskState::Running => None,

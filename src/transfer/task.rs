@@ -1,12 +1,13 @@
 //! A running transfer.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{Engine, TransferResult};
+use crate::content::ContentRef;
 use crate::drive::{DriveError, ErrorKind, NodeId, Result};
 
 /// How far a transfer is.
@@ -16,6 +17,8 @@ pub enum TaskState {
     Queued,
     /// Under way.
     Running,
+    /// Its bytes and the intent are durable here and the program was answered; the upload goes on.
+    Promised,
     /// Verified.
     Done(Arc<TransferResult>),
     /// Failed. An acknowledged one is tried again later.
@@ -27,7 +30,10 @@ pub enum TaskState {
 impl TaskState {
     /// Whether nothing more will happen by itself.
     pub fn is_over(&self) -> bool {
-        !matches!(self, TaskState::Queued | TaskState::Running)
+        !matches!(
+            self,
+            TaskState::Queued | TaskState::Running | TaskState::Promised
+        )
     }
 }
 
@@ -98,6 +104,8 @@ pub struct Task {
     pub(super) cancel: CancellationToken,
     pub(super) again: Notify,
     pub(super) state: watch::Sender<TaskState>,
+    /// The staged bytes that the promise rests on.
+    pub(super) promised: OnceLock<ContentRef>,
 }
 
 impl Task {
@@ -127,7 +135,7 @@ impl Task {
                 TaskState::Done(result) => return Ok(result.clone()),
                 TaskState::Failed(error) => return Err(error.clone()),
                 TaskState::Cancelled => return Err(cancelled()),
-                TaskState::Queued | TaskState::Running => {}
+                TaskState::Queued | TaskState::Running | TaskState::Promised => {}
             }
             if changes.changed().await.is_err() {
                 return Err(cancelled());

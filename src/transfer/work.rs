@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::SemaphorePermit;
+
 use super::destination::{Destination, Place};
 use super::engine::Engine;
 use super::hashing::{computed_here, read_once};
@@ -9,7 +11,7 @@ use super::publish;
 use super::record::{Replaced, Swap, TransferRecord};
 use super::result::{Phase, TransferResult, VerifyMode};
 use super::stream::send_parts;
-use super::task::{Task, cancelled};
+use super::task::{Task, TaskState, cancelled};
 use super::verify::{samples, verify};
 use crate::content::{ContentRef, ExtentMap, SealedDraft, Source, Volume};
 use crate::drive::{
@@ -21,11 +23,12 @@ use crate::fingerprint::{Kind, Known, Origin};
 /// A transfer at work.
 pub(super) struct Work<'a> {
     pub engine: &'a Engine,
-    pub task: &'a Task,
+    pub task: &'a Arc<Task>,
     pub volume: Volume,
     pub content: ContentRef,
     pub destination: Arc<dyn Destination>,
     pub record: &'a tokio::sync::Mutex<TransferRecord>,
+    pub promise_up_to: u64,
 }
 
 /// What was made, before it has its final name.
@@ -196,6 +199,11 @@ impl Work<'_> {
             Asked::Made(made) => return Ok(made),
             Asked::Miss(session) => {
                 self.check_threshold_or_clean(session.as_ref()).await?;
+                if self.may_promise()
+                    && let (_turn, Some(copy)) = self.read_all().await?
+                {
+                    return self.open_and_stream_from(request, session, &copy).await;
+                }
                 return self.open_and_stream(request, session).await;
             }
             Asked::NeedsReading => {}
@@ -309,6 +317,22 @@ impl Work<'_> {
 
     /// P3: every byte is read once and the target is asked again.
     async fn read_and_ask(&self, request: &UploadRequest) -> Result<Made> {
+        let (_turn, copy) = self.read_all().await?;
+        match self.ask(request, ReadBudget::All, Some(Phase::P3)).await? {
+            Asked::Made(made) => Ok(made),
+            Asked::Miss(session) => match copy {
+                // The bytes are on this disk: no second read of the source.
+                Some(copy) => self.open_and_stream_from(request, session, &copy).await,
+                None => self.open_and_stream(request, session).await,
+            },
+            Asked::NeedsReading => self.open_and_stream(request, None).await,
+        }
+    }
+
+    /// Reads every byte once, computes what any drive asks for, and keeps the bytes in the stage
+    /// where there is room. A small copy is promised then: its program is answered, and the
+    /// upload waits for its turn.
+    async fn read_all(&self) -> Result<(Option<SemaphorePermit<'_>>, Option<ContentRef>)> {
         let size = self.content.size();
         let local = self.content.is_local();
         let stage = self.engine.stage();
@@ -319,33 +343,55 @@ impl Work<'_> {
         let kinds = self.engine.wanted_kinds();
         let now = self.engine.now_ms();
         let stage = staged.then_some(stage);
-        let (computed, file) = self
-            .interruptible(read_once(
-                &self.content,
-                &kinds,
-                stage,
-                &self.task.progress,
-                now,
-            ))
-            .await?;
+        let reading = read_once(&self.content, &kinds, stage, &self.task.progress, now);
+        let (computed, file) = self.interruptible(reading).await?;
         self.check_source(&computed).await?;
         self.content.teach(&computed);
-        match self.ask(request, ReadBudget::All, Some(Phase::P3)).await? {
-            Asked::Made(made) => Ok(made),
-            Asked::Miss(session) => match file {
-                // The bytes are on this disk: no second read of the source.
-                Some(file) => {
-                    let mut extents = ExtentMap::default();
-                    extents.insert(0..size, Source::Stage);
-                    let known = self.content.known();
-                    let copy = SealedDraft::new(size, extents, Some(file), known);
-                    let copy = ContentRef::Sealed(Arc::new(copy));
-                    self.open_and_stream_from(request, session, &copy).await
-                }
-                None => self.open_and_stream(request, session).await,
-            },
-            Asked::NeedsReading => self.open_and_stream(request, None).await,
+        let Some(file) = file else {
+            return Ok((None, None));
+        };
+        let mut extents = ExtentMap::default();
+        extents.insert(0..size, Source::Stage);
+        let copy = Arc::new(SealedDraft::new(
+            size,
+            extents,
+            Some(file),
+            self.content.known(),
+        ));
+        if !self.may_promise() {
+            return Ok((None, Some(ContentRef::Sealed(copy))));
         }
+        self.promise(&copy).await?;
+        Ok((self.engine.turn().await, Some(ContentRef::Sealed(copy))))
+    }
+
+    fn may_promise(&self) -> bool {
+        let size = self.content.size();
+        size > 0 && size <= self.promise_up_to && !self.content.is_local()
+    }
+
+    /// Makes the bytes and the intent durable and answers the program.
+    async fn promise(&self, copy: &Arc<SealedDraft>) -> Result<()> {
+        self.check_cancelled()?;
+        let durable = copy.clone();
+        let persisted = tokio::task::spawn_blocking(move || durable.persist()).await;
+        if !matches!(persisted, Ok(Ok(()))) {
+            return Err(DriveError::new(
+                ErrorKind::LocalDisk,
+                "the stage cannot be synced",
+            ));
+        }
+        {
+            let mut record = self.record.lock().await;
+            record.source = copy.record();
+            record.acknowledged = true;
+            self.engine.journal_put(&record).await?;
+        }
+        let content = ContentRef::Sealed(copy.clone());
+        let _ = self.task.promised.set(content.clone());
+        self.destination.promised(self.task, content);
+        self.task.state.send_replace(TaskState::Promised);
+        Ok(())
     }
 
     async fn open_and_stream(

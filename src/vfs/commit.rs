@@ -237,6 +237,7 @@ impl Vfs {
                 },
                 modified: (modified > 0).then_some(modified),
                 acknowledged,
+                promise_up_to: 0,
                 delay,
                 after: earlier.map(|pending| pending.task.clone()),
             })

@@ -366,6 +366,7 @@ pub(super) fn task_json(task: &Task) -> Value {
     let (state, error, result) = match task.state() {
         TaskState::Queued => ("queued", None, None),
         TaskState::Running => ("running", None, None),
+        TaskState::Promised => ("staged", None, None),
         TaskState::Done(result) => ("done", None, serde_json::to_value(&*result).ok()),
         TaskState::Failed(error) => ("failed", Some(error.to_string()), None),
         TaskState::Cancelled => ("cancelled", None, None),

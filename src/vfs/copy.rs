@@ -10,6 +10,7 @@ use super::error::{FsError, FsResult};
 use super::handles::FileHandle;
 use super::inode::{Inode, Session};
 use super::landing::Landing;
+use super::settings::Close;
 use crate::content::{ContentRef, RemoteContent};
 use crate::drive::Content;
 use crate::transfer::{CopySession, Slice, TransferSpec};
@@ -112,6 +113,10 @@ impl Vfs {
                 source_label: label,
                 modified: mtime.map(|ns| ns / 1_000_000),
                 acknowledged: false,
+                promise_up_to: match self.settings().close {
+                    Close::Wait => 0,
+                    Close::Auto | Close::Queue => self.settings().small_file,
+                },
                 delay: Duration::ZERO,
                 after: earlier.as_ref().map(|pending| pending.task.clone()),
             })

@@ -5,10 +5,11 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use tokio::sync::MutexGuard;
 
-use super::inode::Inode;
+use super::inode::{Inode, Pending};
 use super::{Core, Vfs};
+use crate::content::ContentRef;
 use crate::drive::{DriveError, Node, NodeId};
-use crate::transfer::{Destination, ParkedEvents, Place, TransferResult};
+use crate::transfer::{Destination, ParkedEvents, Place, Task, TransferResult};
 
 /// The inode a transfer lands on. The draft belongs to it, not to its name.
 pub(super) struct Landing {
@@ -59,6 +60,13 @@ impl Destination for Landing {
 
     async fn settle(&self) -> MutexGuard<'_, ()> {
         self.inode.settle.lock().await
+    }
+
+    fn promised(&self, task: &Arc<Task>, content: ContentRef) {
+        self.inode.state().pending = Some(Pending {
+            task: task.clone(),
+            content,
+        });
     }
 
     fn published(&self, node: Node, result: &TransferResult) {
