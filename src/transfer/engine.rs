@@ -371,7 +371,7 @@ impl Engine {
             } else {
                 None
             };
-            let _ = task.state.send(TaskState::Running);
+            task.state.send_replace(TaskState::Running);
             let error = match self.run_once(task, &spec, record).await {
                 Ok(()) => return,
                 Err(error) => error,
@@ -399,7 +399,7 @@ impl Engine {
                 let _ = self.journal_put(&record).await;
             }
             spec.destination.failed(&error, &self.failure(task, &error));
-            let _ = task.state.send(TaskState::Failed(error));
+            task.state.send_replace(TaskState::Failed(error));
             drop(_turn);
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_secs(pause)) => {}
@@ -432,7 +432,7 @@ impl Engine {
         if let ContentRef::Sealed(sealed) = &spec.content {
             sealed.discard();
         }
-        let _ = task.state.send(TaskState::Done(result));
+        task.state.send_replace(TaskState::Done(result));
         self.release_parked(&task.id).await;
         Ok(())
     }
@@ -456,7 +456,7 @@ impl Engine {
             TaskState::Failed(error.clone())
         };
         // Whoever waits is answered now; the clean-up goes on behind.
-        let _ = task.state.send(state);
+        task.state.send_replace(state);
         self.restore_parked(&task.id).await;
         let mut record = record.lock().await;
         record.abandoned = true;

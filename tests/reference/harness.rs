@@ -14,6 +14,9 @@ use crate::rig::{Rig, RigOptions};
 /// What went wrong, in words.
 pub type Check = Result<(), String>;
 
+/// A step that takes longer never ends.
+const HANG: Duration = Duration::from_secs(30);
+
 const CHUNK: usize = 128 << 10;
 
 /// Both sides.
@@ -25,12 +28,28 @@ pub struct Both {
 
 /// Runs a sequence with all comparisons.
 pub async fn run(close: Close, ops: &[Op]) -> Check {
+    let trace = std::env::var_os("PANFUSE_REFERENCE_TRACE").is_some();
     let mut both = Both::new(close).await;
+    for profile in PROFILES {
+        for dir in ["d1", "d2"] {
+            both.step(&Op::Mkdir(format!("{profile}/{dir}"))).await?;
+        }
+    }
     for (at, op) in ops.iter().enumerate() {
-        let step = both.step(op).await;
+        let begun = std::time::Instant::now();
+        let step = match tokio::time::timeout(HANG, both.step(op)).await {
+            Ok(step) => step,
+            Err(_) => Err("it hangs".to_owned()),
+        };
+        if trace {
+            eprintln!("{at} {:?} {} {step:?}", begun.elapsed(), brief(op));
+        }
         step.map_err(|error| format!("step {at} {}: {error}", brief(op)))?;
     }
-    both.finish().await
+    match tokio::time::timeout(2 * HANG, both.finish()).await {
+        Ok(finished) => finished,
+        Err(_) => Err(format!("the end hangs; transfers {:#?}", both.rig.vfs.tasks())),
+    }
 }
 
 fn brief(op: &Op) -> String {
@@ -47,14 +66,24 @@ impl Both {
     /// The last comparisons: before and after everything settled, after a restart, and what the
     /// drives hold.
     pub async fn finish(&mut self) -> Check {
+        let begun = std::time::Instant::now();
+        let said = |what: &str| {
+            if std::env::var_os("PANFUSE_REFERENCE_TRACE").is_some() {
+                eprintln!("{:?} {what}", begun.elapsed());
+            }
+        };
         self.compare_tree().await.map_err(|error| format!("at the end: {error}"))?;
+        said("at the end");
         self.close_all().await?;
         self.compare_tree().await.map_err(|error| format!("closed: {error}"))?;
+        said("closed");
         self.settle().await?;
         self.compare_tree().await.map_err(|error| format!("settled: {error}"))?;
+        said("settled");
         self.compare_drives()?;
         self.restart().await?;
         self.compare_tree().await.map_err(|error| format!("restarted: {error}"))?;
+        said("restarted");
         for profile in PROFILES {
             let ino = self.rig.ino(profile).await.map_err(words)?;
             self.rig.vfs.refresh(ino, true).await.map_err(words)?;
@@ -64,6 +93,13 @@ impl Both {
 
     /// One operation on both sides.
     pub async fn step(&mut self, op: &Op) -> Check {
+        let op = &op.clone().resolved(|number| {
+            let files = self.model.files();
+            match files.len() {
+                0 => "ali/a.txt".to_owned(),
+                count => files[number % count].0.clone(),
+            }
+        });
         match op {
             Op::Put(path, pieces) => self.write(path, pieces, true, true, false).await,
             Op::Overwrite(path, pieces) => self.write(path, pieces, false, false, false).await,
