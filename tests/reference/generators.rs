@@ -65,6 +65,44 @@ pub enum Op {
     Restart,
 }
 
+impl Op {
+    /// The same with `?number` replaced by what `existing` says.
+    pub fn resolved(mut self, existing: impl Fn(usize) -> String) -> Op {
+        let paths: Vec<&mut String> = match &mut self {
+            Op::Put(path, _)
+            | Op::Overwrite(path, _)
+            | Op::Append(path, _)
+            | Op::Replace(path, _)
+            | Op::Truncate(path, _)
+            | Op::Read(path, ..)
+            | Op::Unlink(path)
+            | Op::Mkdir(path)
+            | Op::Rmdir(path)
+            | Op::Utimens(path, _)
+            | Op::List(path)
+            | Op::Open(path, ..)
+            | Op::Refresh(path) => vec![path],
+            Op::Copy(from, to)
+            | Op::Move(from, to)
+            | Op::CopyRange(from, to, ..)
+            | Op::Rename(from, to) => vec![from, to],
+            Op::WriteHandle(..)
+            | Op::ReadHandle(..)
+            | Op::TruncateHandle(..)
+            | Op::FsyncHandle(_)
+            | Op::Close(..)
+            | Op::Settle
+            | Op::Restart => Vec::new(),
+        };
+        for path in paths {
+            if let Some(number) = path.strip_prefix('?').and_then(|n| n.parse().ok()) {
+                *path = existing(number);
+            }
+        }
+        self
+    }
+}
+
 const FILES: [&str; 4] = ["a.txt", "b.bin", "c", "d1"];
 const DIRS: [&str; 4] = ["", "/d1", "/d2", "/d1/sub"];
 
@@ -78,7 +116,12 @@ fn subdir() -> impl Strategy<Value = String> {
         .prop_map(|(profile, dir)| format!("{}{}", PROFILES[profile], DIRS[dir]))
 }
 
+/// A file that is there when the operation runs, as `?number`, or any name.
 fn file() -> impl Strategy<Value = String> {
+    prop_oneof![1 => name(), 1 => (0..12usize).prop_map(|number| format!("?{number}"))]
+}
+
+fn name() -> impl Strategy<Value = String> {
     let dir = prop_oneof![
         4 => Just(0usize),
         3 => Just(1usize),
@@ -98,7 +141,7 @@ fn file() -> impl Strategy<Value = String> {
 /// Two files, mostly of one profile.
 fn pair() -> impl Strategy<Value = (String, String)> {
     (file(), file(), prop::bool::weighted(0.8)).prop_map(|(from, to, same)| {
-        if !same {
+        if !same || from.starts_with('?') || to.starts_with('?') {
             return (from, to);
         }
         let (profile, _) = from.split_once('/').unwrap();
