@@ -376,7 +376,8 @@ impl Engine {
                 Ok(()) => return,
                 Err(error) => error,
             };
-            let cancelled = task.cancel.is_cancelled();
+            // A destination that was removed meanwhile is as final as a cancel.
+            let cancelled = task.cancel.is_cancelled() || error.kind == ErrorKind::Cancelled;
             let stopping = self.inner.stopping.is_cancelled();
             if !spec.acknowledged || cancelled {
                 self.give_up(task, &spec, record, error, cancelled).await;
@@ -426,7 +427,6 @@ impl Engine {
         let (node, result) = work.run().await?;
         self.learn(&spec.content, &node);
         let result = Arc::new(result);
-        spec.destination.published(node, &result);
         // From here on the journal need not know it any more; the stage's bytes go.
         self.journal_remove(&task.id).await;
         if let ContentRef::Sealed(sealed) = &spec.content {
