@@ -386,7 +386,8 @@ impl Engine {
                 Ok(()) => return,
                 Err(error) => error,
             };
-            let cancelled = task.cancel.is_cancelled();
+            // A destination that was removed meanwhile is as final as a cancel.
+            let cancelled = task.cancel.is_cancelled() || error.kind == ErrorKind::Cancelled;
             let stopping = self.inner.stopping.is_cancelled();
             let acknowledged = spec.acknowledged || task.promised.get().is_some();
             if !acknowledged || cancelled {
@@ -439,7 +440,6 @@ impl Engine {
         let (node, result) = work.run().await?;
         self.learn(&spec.content, &node);
         let result = Arc::new(result);
-        spec.destination.published(node, &result);
         // From here on the journal need not know it any more; the stage's bytes go.
         self.journal_remove(&task.id).await;
         self.discard(task, spec);

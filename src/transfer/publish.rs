@@ -51,12 +51,34 @@ pub async fn fresh(volume: &Volume, id: &NodeId) -> Result<Node> {
 }
 
 /// Brings a verified node to its place when it is not there (the destination was renamed or moved).
+/// `aside` is a name that the journal knows, for the way into a directory that has its old name.
 ///
 /// # Errors
 /// `Exists` when somebody else holds the name by now.
-pub async fn settle(volume: &Volume, mut node: Node, place: &Place) -> Result<Node> {
+pub async fn settle(
+    volume: &Volume,
+    mut node: Node,
+    place: &Place,
+    aside: Option<&str>,
+) -> Result<Node> {
+    let drive = &volume.drive;
     if node.parent != place.parent {
-        node = volume.drive.move_to(&node, &place.parent).await?;
+        node = match (drive.move_to(&node, &place.parent).await, aside) {
+            (Err(error), Some(aside))
+                if error.kind == ErrorKind::Exists && node.name != place.name =>
+            {
+                // The directory has another file with the name that it has now.
+                let moving = drive.rename(&node, aside).await?;
+                match drive.move_to(&moving, &place.parent).await {
+                    Ok(moved) => moved,
+                    Err(error) => {
+                        drive.rename(&moving, &node.name).await?;
+                        return Err(error);
+                    }
+                }
+            }
+            (moved, _) => moved?,
+        };
     }
     if node.name != place.name {
         node = volume.drive.rename(&node, &place.name).await?;
@@ -76,6 +98,7 @@ pub async fn swap(volume: &Volume, new: Node, place: &Place, swap: &Swap) -> Res
         Err(error) if error.kind == ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
+    let mut put_aside = None;
     if let Some(old) = &old
         && old.id != new.id
         && old.parent == place.parent
@@ -87,16 +110,14 @@ pub async fn swap(volume: &Volume, new: Node, place: &Place, swap: &Swap) -> Res
                 format!("{} was changed by somebody else meanwhile", place.name),
             ));
         }
-        drive.rename(old, &swap.aside).await?;
+        // Where ids are paths it has another id from here on, and the new node gets the old one.
+        put_aside = Some(drive.rename(old, &swap.aside).await?);
     }
-    let settled = match settle(volume, new, place).await {
+    let on_the_way = swap.aside.replacen("-old", "-new", 1);
+    let settled = match settle(volume, new, place, Some(&on_the_way)).await {
         Ok(settled) => settled,
         Err(error) => {
-            if let Some(old) = old {
-                let aside = Node {
-                    name: swap.aside.clone(),
-                    ..old
-                };
+            if let Some(aside) = put_aside {
                 if let Err(back) = drive.rename(&aside, &place.name).await {
                     tracing::error!(name = place.name, error = %back, "the old file keeps the name {}", swap.aside);
                 }
@@ -104,10 +125,16 @@ pub async fn swap(volume: &Volume, new: Node, place: &Place, swap: &Swap) -> Res
             return Err(error);
         }
     };
-    if let Some(old) = old
-        && old.id != settled.id
-    {
-        trash_exactly(volume, &swap.old).await?;
+    match (put_aside, old) {
+        (Some(aside), _) => {
+            let aside = Replaced {
+                id: aside.id,
+                version: aside.version,
+            };
+            trash_exactly(volume, &aside).await?;
+        }
+        (None, Some(old)) if old.id != settled.id => trash_exactly(volume, &swap.old).await?,
+        (None, _) => {}
     }
     Ok(settled)
 }

@@ -21,7 +21,17 @@ impl Engine {
         let moved = match &place.replaces {
             Some(old) if old.id == node.id => return Ok(node.clone()),
             Some(old) => self.rename_over(volume, node, place, old).await,
-            None => publish::settle(volume, node.clone(), place).await,
+            None => match publish::settle(volume, node.clone(), place, None).await {
+                // Another file is in the way of the move: journaled, with a name in between.
+                Err(error)
+                    if error.kind == ErrorKind::Exists
+                        && node.parent != place.parent
+                        && node.name != place.name =>
+                {
+                    self.rename_over(volume, node, place, node).await
+                }
+                settled => settled,
+            },
         };
         match moved {
             Err(error) if error.kind == ErrorKind::Unsupported && !node.is_dir() => {

@@ -53,12 +53,16 @@ impl Work<'_> {
     pub async fn run(&self) -> Result<(Node, TransferResult)> {
         let place = self.place()?;
         self.guard(&place)?;
+        let settled = self.destination.settle().await;
         if let Some(done) = self.onto_itself(&place) {
+            self.destination.published(done.0.clone(), &done.1);
             return Ok(done);
         }
         if let Some(done) = self.finish_swap(&place).await? {
+            self.destination.published(done.0.clone(), &done.1);
             return Ok(done);
         }
+        drop(settled);
         let request = self.request(&place).await?;
         let made = self.bring(&place, &request).await?;
         self.publish(made, &request).await
@@ -592,7 +596,7 @@ impl Work<'_> {
                     "no_conflict"
                 };
                 (
-                    publish::settle(&self.volume, made.node, &place).await?,
+                    publish::settle(&self.volume, made.node, &place, None).await?,
                     action,
                 )
             }
@@ -624,6 +628,8 @@ impl Work<'_> {
         };
         let mut result = self.result(made.phase, made.strategy, made.mode, action);
         result.resolved_target_name = node.name.clone();
+        // While the place is still held: a rename or an unlink comes before or after, never between.
+        self.destination.published(node.clone(), &result);
         Ok((node, result))
     }
 

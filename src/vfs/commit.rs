@@ -13,7 +13,7 @@ use super::landing::Landing;
 use super::settings::Close;
 use crate::content::{ContentRef, Draft};
 use crate::drive::{Content, DriveError, ErrorKind};
-use crate::transfer::{Task, TransferSpec};
+use crate::transfer::{Task, TaskState, TransferSpec};
 
 /// How often a waiting request looks whether its caller is being killed.
 const LOOK: Duration = Duration::from_millis(100);
@@ -159,6 +159,10 @@ impl Vfs {
     ) -> FsResult<Option<(ContentRef, Arc<Task>)>> {
         let (content, draft, earlier) = {
             let mut state = inode.state();
+            if state.unlinked {
+                // It has no name: its bytes live as long as it is open.
+                return Ok(None);
+            }
             let Some(draft) = state.draft.take_if(|draft| draft.is_changed()) else {
                 return Ok(None);
             };
@@ -178,17 +182,30 @@ impl Vfs {
         state.sealing = None;
         match task {
             Ok(task) => {
-                if !task.state().is_over() {
-                    state.pending = Some(Pending {
-                        task: task.clone(),
-                        content: content.clone(),
-                    });
+                let pending = Pending {
+                    task: task.clone(),
+                    content: content.clone(),
+                };
+                if state.unlinked {
+                    // It lost its name while the journal was written.
+                    pending.give_up();
+                    for older in state.superseded.drain(..) {
+                        older.give_up();
+                    }
+                    return Ok(None);
+                }
+                // The record of a task that failed goes on: it is tried again.
+                if !matches!(task.state(), TaskState::Done(_) | TaskState::Cancelled) {
+                    state.pending = Some(pending);
                 }
                 Ok(Some((content, task)))
             }
             Err(error) => {
                 if state.draft.is_none() {
                     state.draft = Some(draft);
+                }
+                if state.unlinked {
+                    return Ok(None);
                 }
                 Err(error)
             }
@@ -243,8 +260,11 @@ impl Vfs {
             })
             .await?;
         if let Some(earlier) = earlier {
-            // The newer version is safe: the older one need not go up any more.
-            earlier.task.cancel();
+            if acknowledged {
+                // The newer version is safe: the older one need not go up any more.
+                earlier.task.cancel();
+            }
+            inode.state().superseded.push(earlier.clone());
         }
         Ok(task)
     }
@@ -282,7 +302,13 @@ impl Vfs {
                 .as_ref()
                 .is_some_and(|pending| pending.task.id == task.id)
             {
-                state.pending = None;
+                // An older version that was promised is still on its way.
+                state.pending = state.superseded.pop().filter(|older| {
+                    !matches!(
+                        older.task.state(),
+                        TaskState::Done(_) | TaskState::Cancelled
+                    )
+                });
             }
         }
         if let ContentRef::Sealed(sealed) = content

@@ -64,6 +64,7 @@ impl Vfs {
         let whole = source.1 == 0
             && target.1 == 0
             && draft.size() == 0
+            && !to.inode.state().unlinked
             && (length >= size || length >= WHOLE_FILE_PIECE);
         if whole && let ContentRef::Remote(remote) = &content {
             let label = self.tree().path(&from.inode);
@@ -121,14 +122,13 @@ impl Vfs {
                 after: earlier.as_ref().map(|pending| pending.task.clone()),
             })
             .await?;
-        if let Some(earlier) = earlier {
-            earlier.task.cancel();
-        }
         let session = Session {
             copy: Arc::new(CopySession { source, task }),
             told: Arc::new(AtomicU64::new(0)),
         };
         let mut state = inode.state();
+        // A copy that fails destroys nothing: an older version still goes up.
+        state.superseded.extend(earlier);
         if let Some(draft) = state.draft.take() {
             draft.discard();
         }

@@ -46,6 +46,8 @@ pub(super) struct State {
     pub sealing: Option<ContentRef>,
     /// What was closed and is on its way.
     pub pending: Option<Pending>,
+    /// Older versions on their way: given up, with their bytes, once a newer one has landed.
+    pub superseded: Vec<Pending>,
     /// A copy of a whole node into this file.
     pub session: Option<Session>,
     /// Times and mode that were set here.
@@ -73,6 +75,16 @@ pub(super) struct State {
 pub(super) struct Pending {
     pub task: Arc<Task>,
     pub content: ContentRef,
+}
+
+impl Pending {
+    /// Gives the transfer up; its staged bytes go as soon as nobody reads them any more.
+    pub fn give_up(&self) {
+        self.task.cancel();
+        if let ContentRef::Sealed(sealed) = &self.content {
+            sealed.discard();
+        }
+    }
 }
 
 /// A copy session and how much of it was told as copied.
@@ -114,6 +126,7 @@ impl Inode {
                 draft: None,
                 sealing: None,
                 pending: None,
+                superseded: Vec::new(),
                 session: None,
                 attrs: LocalAttrs::default(),
                 written_ns: 0,
@@ -177,6 +190,25 @@ impl Inode {
 }
 
 impl State {
+    /// Everything on its way is given up: the file lost its name. What is open stays readable.
+    pub fn give_up(&mut self, readable: impl FnOnce(ContentRef) -> Draft) {
+        if let Some(session) = &self.session {
+            session.copy.task.cancel();
+        }
+        for older in self.superseded.drain(..) {
+            older.give_up();
+        }
+        if let Some(draft) = &self.draft {
+            draft.discard();
+        }
+        if let Some(pending) = self.pending.take() {
+            if self.draft.is_none() && self.opens > 0 {
+                self.draft = Some(Arc::new(readable(pending.content.clone())));
+            }
+            pending.give_up();
+        }
+    }
+
     /// What a reader or a copy of this file gets now, when it is not being written.
     pub fn settled_content(&self) -> Option<ContentRef> {
         let pending = self.pending.as_ref().map(|pending| &pending.content);

@@ -102,12 +102,16 @@ impl Destination for Landing {
             }
             state.error = None;
             state.result = Some(json.clone());
-            if state
-                .pending
-                .as_ref()
-                .is_some_and(|pending| pending.task.id == result.id)
-            {
+            let newest = match (&state.pending, &state.session) {
+                (_, Some(session)) if session.copy.task.id == result.id => true,
+                (Some(pending), _) => pending.task.id == result.id,
+                (None, _) => true,
+            };
+            if newest {
                 state.pending = None;
+                for older in state.superseded.drain(..) {
+                    older.give_up();
+                }
             }
             if let (Some(key), Some(node)) = (state.key, &state.node) {
                 catalog.set_transfer(key, &node.version, &json);

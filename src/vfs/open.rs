@@ -111,6 +111,16 @@ impl Vfs {
         Ok(state.draft.insert(Arc::new(draft)).clone())
     }
 
+    /// A draft over what a file without a name held, for those who have it open.
+    pub(super) fn draft_over(&self, ino: u64, content: ContentRef) -> Draft {
+        let note = StageNote {
+            profile: String::new(),
+            path: ino.to_string(),
+            begun: self.engine().now_ms(),
+        };
+        Draft::over(self.engine().stage().clone(), note, content)
+    }
+
     /// Closes a handle. What was written and not committed by a FLUSH is committed behind.
     pub fn release(&self, handle: u64) {
         let Some(handle) = self.core.handles.remove(handle) else {
@@ -192,7 +202,7 @@ impl Vfs {
     pub(super) fn take_back_name(&self, inode: &Inode) {
         let (parent, name, published, adopted) = {
             let mut state = inode.state();
-            let published = state.node.is_some();
+            let published = state.node.is_some() || state.pending.is_some();
             if !published {
                 state.unlinked = true;
             }
@@ -201,7 +211,11 @@ impl Vfs {
                 state.parent,
                 state.name.clone(),
                 published,
-                state.replaces.take(),
+                if published {
+                    None
+                } else {
+                    state.replaces.take()
+                },
             )
         };
         if !published && let Ok(dir) = self.tree().get(parent) {

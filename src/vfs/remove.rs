@@ -33,26 +33,13 @@ impl Vfs {
         inode: &Arc<Inode>,
     ) -> FsResult<()> {
         let volume = inode.volume.clone().ok_or(FsError::new(libc::EPERM))?;
-        let (node, draft, pending, session) = {
+        let node = {
             let _settled = inode.settle.lock().await;
             let mut state = inode.state();
             state.unlinked = true;
-            (
-                state.node.clone().or(state.replaces.take()),
-                state.draft.clone(),
-                state.pending.take(),
-                state.session.clone(),
-            )
+            state.give_up(|content| self.draft_over(inode.ino, content));
+            state.node.clone().or(state.replaces.take())
         };
-        if let Some(pending) = pending {
-            pending.task.cancel();
-        }
-        if let Some(session) = session {
-            session.copy.task.cancel();
-        }
-        if let Some(draft) = draft {
-            draft.discard();
-        }
         if let Some(node) = node {
             let readers = self.engine().readers_of(&volume.name, &node.id);
             let parked = if readers.is_empty() {

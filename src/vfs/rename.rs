@@ -1,15 +1,19 @@
 //! rename, within a profile. Across profiles it answers EXDEV, and `mv` copies (DESIGN 3.1).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Vfs;
 use super::error::{FsError, FsResult};
 use super::inode::Inode;
 use super::tree::ROOT;
 use crate::catalog::NodeKey;
-use crate::content::Volume;
-use crate::drive::{Node, NodeId};
+use crate::content::{ContentRef, Draft, Volume};
+use crate::drive::{ErrorKind, Node, NodeId};
 use crate::transfer::Place;
+
+/// How long the clean-up of an upload that was given up is waited for at a time.
+const CLEANING: Duration = Duration::from_millis(250);
 
 impl Vfs {
     /// Renames a file or directory.
@@ -62,7 +66,10 @@ impl Vfs {
         let _settled = inode.settle.lock().await;
         let node = inode.state().node.clone();
         match node {
-            None => self.rename_unpublished(&inode, &new_dir, to.1, existing.as_ref()),
+            None => {
+                self.rename_unpublished(&inode, &volume, &new_dir, to.1, existing.as_ref())
+                    .await?;
+            }
             Some(node) => {
                 self.rename_published(&inode, &volume, &node, &new_dir, to.1, existing.as_ref())
                     .await?;
@@ -75,33 +82,65 @@ impl Vfs {
 
     /// A file that is not at the provider yet: the draft moves along, and what stood under the
     /// new name is replaced when it lands.
-    fn rename_unpublished(
+    async fn rename_unpublished(
         &self,
         inode: &Arc<Inode>,
+        volume: &Volume,
         new_dir: &Inode,
         name: &str,
         existing: Option<&Arc<Inode>>,
-    ) {
-        let replaces = existing.and_then(|existing| self.displace(existing));
-        let mut state = inode.state();
-        state.parent = new_dir.ino;
-        state.name = name.to_owned();
-        if replaces.is_some() {
-            state.replaces = replaces;
+    ) -> FsResult<()> {
+        let replaces = match existing {
+            Some(existing) => self.displace(existing).await,
+            None => {
+                let (_, _, dir) = self.published_dir(new_dir)?;
+                let held = self.engine().adopt(&volume.name, &dir, name).await;
+                held.map(Arc::new)
+            }
+        };
+        let left_behind = {
+            let mut state = inode.state();
+            state.parent = new_dir.ino;
+            state.name = name.to_owned();
+            std::mem::replace(&mut state.replaces, replaces)
+        };
+        if let Some(old) = left_behind {
+            // What it was to replace stands under the name that it leaves.
+            let hold = self.settings().hold;
+            self.engine().hold(&volume.name, &old, hold).await?;
         }
+        Ok(())
     }
 
     /// Takes the name from an inode that is being replaced; returns its published node.
-    fn displace(&self, existing: &Inode) -> Option<Arc<Node>> {
+    async fn displace(&self, existing: &Inode) -> Option<Arc<Node>> {
+        let _settled = existing.settle.lock().await;
         let mut state = existing.state();
         state.unlinked = true;
-        if let Some(pending) = state.pending.take() {
-            pending.task.cancel();
-        }
-        if let Some(session) = state.session.take() {
-            session.copy.task.cancel();
-        }
+        state.give_up(|content| self.draft_over(existing.ino, content));
         state.node.clone().or(state.replaces.take())
+    }
+
+    /// A replacement did not come to be: the file has its name again, and its bytes go up.
+    async fn reinstate(&self, existing: &Arc<Inode>, on_its_way: Option<ContentRef>) {
+        let note = self.note(existing);
+        {
+            let mut state = existing.state();
+            state.unlinked = false;
+            if let Some(content) = on_its_way {
+                if let ContentRef::Sealed(sealed) = &content
+                    && let Some(file) = sealed.file()
+                {
+                    file.keep();
+                }
+                let draft = Draft::over(self.engine().stage().clone(), note, content);
+                draft.touch();
+                state.draft = Some(Arc::new(draft));
+            }
+        }
+        if let Err(error) = self.commit_behind(existing).await {
+            existing.state().error = Some(error.to_string());
+        }
     }
 
     async fn rename_published(
@@ -114,12 +153,9 @@ impl Vfs {
         existing: Option<&Arc<Inode>>,
     ) -> FsResult<()> {
         let (_, dir_key, dir_id) = self.published_dir(new_dir)?;
+        let on_its_way = existing.and_then(|existing| existing.state().settled_content());
         let replaces = match existing {
-            Some(existing) => {
-                let _other = existing.settle.lock().await;
-                let state = existing.state();
-                state.node.clone().or(state.replaces.clone())
-            }
+            Some(existing) => self.displace(existing).await,
             None => self
                 .engine()
                 .adopt(&volume.name, &dir_id, name)
@@ -131,10 +167,25 @@ impl Vfs {
             name: name.to_owned(),
             replaces: replaces.as_deref().cloned(),
         };
-        let renamed = self.engine().rename_to(volume, node, &place).await?;
-        if let Some(existing) = existing {
-            self.displace(existing);
-        }
+        let mut tries = 0;
+        let renamed = loop {
+            match self.engine().rename_to(volume, node, &place).await {
+                Ok(renamed) => break renamed,
+                // The upload that was given up is being cleaned away behind.
+                Err(error)
+                    if error.kind == ErrorKind::Exists && on_its_way.is_some() && tries < 20 =>
+                {
+                    tries += 1;
+                    tokio::time::sleep(CLEANING).await;
+                }
+                Err(error) => {
+                    if let Some(existing) = existing {
+                        self.reinstate(existing, on_its_way).await;
+                    }
+                    return Err(error.into());
+                }
+            }
+        };
         let catalog = self.engine().catalog();
         if let Some(old) = replaces {
             for entry in catalog.find(&volume.name, &old.id) {
