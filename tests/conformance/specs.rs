@@ -1,6 +1,7 @@
 //! What the suite must know of each provider beyond its capabilities: how its simulator names
 //! the operations, and how to make its parts small.
 
+use panfuse::sim::FaultKind;
 use serde_json::Value;
 
 /// One provider.
@@ -19,6 +20,8 @@ pub struct Spec {
     pub part: &'static str,
     /// Operation that commits a streamed upload.
     pub commit: &'static str,
+    /// The fault by which that operation is refused for good.
+    pub refusal: (FaultKind, &'static str),
     /// Settings of the simulator.
     pub knobs: &'static [(&'static str, &'static str)],
     /// Part size of an upload of a few parts, with those settings.
@@ -47,6 +50,7 @@ const SPECS: &[Spec] = &[
         download: "download",
         part: "oss_part",
         commit: "oss_complete",
+        refusal: (FaultKind::CommitFail, ""),
         knobs: &[],
         part_size: 16 << 20,
         single: 0,
@@ -65,6 +69,7 @@ const SPECS: &[Spec] = &[
         download: "download",
         part: "upload_part",
         commit: "complete",
+        refusal: (FaultKind::CommitFail, ""),
         knobs: &[],
         part_size: 16 << 20,
         single: 0,
@@ -82,6 +87,7 @@ const SPECS: &[Spec] = &[
         download: "download",
         part: "upload_part",
         commit: "complete",
+        refusal: (FaultKind::CommitFail, ""),
         knobs: &[("slice_size", "1048576")],
         part_size: 1 << 20,
         single: 0,
@@ -100,6 +106,8 @@ const SPECS: &[Spec] = &[
         download: "download",
         part: "oss_part",
         commit: "oss_complete",
+        // Of a failed callback (203) the driver waits to see whether the upload ends after all.
+        refusal: (FaultKind::Status, "400"),
         knobs: &[],
         part_size: 8 << 20,
         single: 16 << 20,
@@ -117,6 +125,7 @@ const SPECS: &[Spec] = &[
         download: "",
         part: "",
         commit: "",
+        refusal: (FaultKind::CommitFail, ""),
         knobs: &[],
         part_size: 8 << 20,
         single: 0,

@@ -60,7 +60,8 @@ pub async fn a_failed_commit_publishes_nothing(stage: Stage) -> Outcome {
     let dir = stage.dir("d").await;
     let before = stage.snapshot();
     let content = sample(&stage, 3, size(&stage));
-    stage.fault_always(stage.spec.commit, FaultKind::CommitFail, "");
+    let (kind, arg) = stage.spec.refusal;
+    stage.fault_always(stage.spec.commit, kind, arg);
     let error = put(&stage, &dir.id, "f.bin", &content).await.unwrap_err();
     assert!(
         matches!(
