@@ -6,7 +6,11 @@ use crate::generators::{Op, Piece};
 use crate::harness;
 
 fn bytes(length: u32, seed: u8) -> Vec<Piece> {
-    vec![Piece { offset: 0, length, seed }]
+    vec![Piece {
+        offset: 0,
+        length,
+        seed,
+    }]
 }
 
 async fn holds(close: Close, ops: &[Op]) {
@@ -25,7 +29,9 @@ async fn a_transfer_nobody_watches_is_seen_to_end() {
     while !engine.journaled().unwrap().is_empty() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    tokio::time::timeout(std::time::Duration::from_secs(60), engine.wait_idle(None)).await.unwrap();
+    tokio::time::timeout(std::time::Duration::from_secs(60), engine.wait_idle(None))
+        .await
+        .unwrap();
     assert_eq!(engine.pending(), 0);
     both.finish().await.unwrap();
 }
@@ -33,13 +39,23 @@ async fn a_transfer_nobody_watches_is_seen_to_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn closing_a_file_that_was_removed_is_no_error() {
     for close in [Close::Auto, Close::Wait] {
-        let piece = Piece { offset: 0, length: 5000, seed: 3 };
+        let piece = Piece {
+            offset: 0,
+            length: 5000,
+            seed: 3,
+        };
         let ops = [
             Op::Open("ali/a.txt".into(), true, true),
             Op::WriteHandle(0, piece.clone()),
             Op::Unlink("ali/a.txt".into()),
             Op::ReadHandle(0, 0, 5000),
-            Op::WriteHandle(0, Piece { offset: 7000, ..piece }),
+            Op::WriteHandle(
+                0,
+                Piece {
+                    offset: 7000,
+                    ..piece
+                },
+            ),
             Op::ReadHandle(0, 0, 20_000),
             Op::Close(0, true),
         ];
@@ -51,7 +67,10 @@ async fn closing_a_file_that_was_removed_is_no_error() {
 async fn versions_that_were_replaced_before_their_upload_leave_the_stage() {
     let ops: Vec<Op> = (0..6)
         .map(|round| Op::Put("ali/a.txt".into(), bytes(100_000 + round, round as u8)))
-        .chain([Op::Put("ali/c".into(), bytes(4000, 9)), Op::Unlink("ali/c".into())])
+        .chain([
+            Op::Put("ali/c".into(), bytes(4000, 9)),
+            Op::Unlink("ali/c".into()),
+        ])
         .collect();
     holds(Close::Auto, &ops).await;
 }
@@ -73,7 +92,14 @@ async fn a_replaced_file_does_not_stay_on_a_local_drive_under_a_temporary_name()
 async fn an_open_file_is_readable_after_it_was_removed_on_its_way() {
     let ops = [
         Op::Open("ali/a.txt".into(), true, true),
-        Op::WriteHandle(0, Piece { offset: 0, length: 90_000, seed: 3 }),
+        Op::WriteHandle(
+            0,
+            Piece {
+                offset: 0,
+                length: 90_000,
+                seed: 3,
+            },
+        ),
         Op::Open("ali/a.txt".into(), false, false),
         Op::Close(0, true),
         Op::Unlink("ali/a.txt".into()),
