@@ -1,7 +1,7 @@
 //! Starts, queues, retries and recovers transfers.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, watch};
@@ -12,7 +12,7 @@ use super::journal::Journal;
 use super::parked::Parking;
 use super::publish;
 use super::record::TransferRecord;
-use super::result::{Phase, TransferResult, VerifyMode};
+use super::result::TransferResult;
 use super::stream::Buffers;
 use super::task::{Progress, Task, TaskState};
 use super::work::Work;
@@ -318,7 +318,7 @@ impl Engine {
             cancel: CancellationToken::new(),
             again: Notify::new(),
             state: watch::channel(TaskState::Queued).0,
-            promised: OnceLock::new(),
+            promised: Mutex::default(),
         });
         {
             let mut tasks = self
@@ -372,7 +372,7 @@ impl Engine {
         }
         let mut failures = record.lock().await.failures as usize;
         loop {
-            let _turn = if spec.acknowledged || task.promised.get().is_some() {
+            let _turn = if spec.acknowledged || task.promise().is_some() {
                 tokio::select! {
                     turn = self.inner.background.acquire() => turn.ok(),
                     () = task.cancel.cancelled() => None,
@@ -389,7 +389,7 @@ impl Engine {
             // A destination that was removed meanwhile is as final as a cancel.
             let cancelled = task.cancel.is_cancelled() || error.kind == ErrorKind::Cancelled;
             let stopping = self.inner.stopping.is_cancelled();
-            let acknowledged = spec.acknowledged || task.promised.get().is_some();
+            let acknowledged = spec.acknowledged || task.promise().is_some();
             if !acknowledged || cancelled {
                 self.give_up(task, &spec, record, error, cancelled).await;
                 return;
@@ -410,7 +410,8 @@ impl Engine {
                 record.error = Some(error.to_string());
                 let _ = self.journal_put(&record).await;
             }
-            spec.destination.failed(&error, &self.failure(task, &error));
+            spec.destination
+                .failed(&error, &TransferResult::failed(task, &error, self.now_ms()));
             task.state.send_replace(TaskState::Failed(error));
             drop(_turn);
             tokio::select! {
@@ -432,7 +433,7 @@ impl Engine {
             engine: self,
             task,
             volume: self.volume(&task.profile)?,
-            content: task.promised.get().unwrap_or(&spec.content).clone(),
+            content: task.promise().unwrap_or_else(|| spec.content.clone()),
             destination: spec.destination.clone(),
             promise_up_to: spec.promise_up_to,
             record,
@@ -450,7 +451,12 @@ impl Engine {
 
     /// The staged bytes are not needed any more.
     fn discard(&self, task: &Task, spec: &TransferSpec) {
-        for content in [Some(&spec.content), task.promised.get()]
+        let promised = task
+            .promised
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        for content in [Some(&spec.content), promised.as_ref()]
             .into_iter()
             .flatten()
         {
@@ -469,7 +475,7 @@ impl Engine {
         error: DriveError,
         cancelled: bool,
     ) {
-        let result = self.failure(task, &error);
+        let result = TransferResult::failed(task, &error, self.now_ms());
         if !cancelled {
             spec.destination.failed(&error, &result);
         }
@@ -522,31 +528,6 @@ impl Engine {
             known.merge(&node.fingerprints);
         }
         self.catalog().learn(content.size(), &known);
-    }
-
-    fn failure(&self, task: &Task, error: &DriveError) -> TransferResult {
-        TransferResult {
-            id: task.id.clone(),
-            strategy: "stream".to_owned(),
-            phase: Phase::P4,
-            status: if error.kind == ErrorKind::Cancelled {
-                "cancelled"
-            } else {
-                "failed"
-            }
-            .to_owned(),
-            verify_ok: false,
-            verify_mode: VerifyMode::Pending,
-            bytes_from_source: 0,
-            bytes_to_target: task.progress.bytes_sent(),
-            target_calls: task.progress.calls(),
-            conflict_action: String::new(),
-            resolved_target_name: String::new(),
-            source: task.source_label.clone(),
-            finished_at: rfc3339(self.now_ms()),
-            error: Some(error.to_string()),
-            risk_hint: error.hint().map(str::to_owned),
-        }
     }
 
     pub(super) async fn journal_put(&self, record: &TransferRecord) -> Result<()> {
@@ -604,9 +585,4 @@ impl Engine {
     pub fn stop(&self) {
         self.inner.stopping.cancel();
     }
-}
-
-/// A time as RFC 3339 in UTC.
-pub(super) fn rfc3339(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| String::new(), |time| time.to_string())
 }

@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::task::Task;
+use crate::drive::{DriveError, ErrorKind};
+
 /// The phase that brought the content (SPEC 3.10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Phase {
@@ -75,4 +78,33 @@ pub struct TransferResult {
     pub error: Option<String>,
     /// What a person can do.
     pub risk_hint: Option<String>,
+}
+
+impl TransferResult {
+    /// The row of a transfer that failed or was given up.
+    pub(super) fn failed(task: &Task, error: &DriveError, now: i64) -> Self {
+        let cancelled = error.kind == ErrorKind::Cancelled;
+        TransferResult {
+            id: task.id.clone(),
+            strategy: "stream".to_owned(),
+            phase: Phase::P4,
+            status: if cancelled { "cancelled" } else { "failed" }.to_owned(),
+            verify_ok: false,
+            verify_mode: VerifyMode::Pending,
+            bytes_from_source: 0,
+            bytes_to_target: task.progress.bytes_sent(),
+            target_calls: task.progress.calls(),
+            conflict_action: String::new(),
+            resolved_target_name: String::new(),
+            source: task.source_label.clone(),
+            finished_at: rfc3339(now),
+            error: Some(error.to_string()),
+            risk_hint: error.hint().map(str::to_owned),
+        }
+    }
+}
+
+/// A time in milliseconds since the epoch as RFC 3339 in UTC.
+pub(super) fn rfc3339(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| String::new(), |time| time.to_string())
 }

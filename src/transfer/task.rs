@@ -1,7 +1,7 @@
 //! A running transfer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -105,10 +105,18 @@ pub struct Task {
     pub(super) again: Notify,
     pub(super) state: watch::Sender<TaskState>,
     /// The staged bytes that the promise rests on.
-    pub(super) promised: OnceLock<ContentRef>,
+    pub(super) promised: Mutex<Option<ContentRef>>,
 }
 
 impl Task {
+    /// The staged bytes of a promise, while it is not kept.
+    pub(super) fn promise(&self) -> Option<ContentRef> {
+        self.promised
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     /// The state now.
     pub fn state(&self) -> TaskState {
         self.state.borrow().clone()

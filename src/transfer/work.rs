@@ -1,6 +1,6 @@
 //! One transfer, from P0 to P4 (DESIGN 3.3).
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::SemaphorePermit;
 
@@ -9,7 +9,7 @@ use super::engine::Engine;
 use super::hashing::{computed_here, read_once};
 use super::publish;
 use super::record::{Replaced, Swap, TransferRecord};
-use super::result::{Phase, TransferResult, VerifyMode};
+use super::result::{Phase, TransferResult, VerifyMode, rfc3339};
 use super::stream::send_parts;
 use super::task::{Task, TaskState, cancelled};
 use super::verify::{samples, verify};
@@ -392,7 +392,11 @@ impl Work<'_> {
             self.engine.journal_put(&record).await?;
         }
         let content = ContentRef::Sealed(copy.clone());
-        let _ = self.task.promised.set(content.clone());
+        *self
+            .task
+            .promised
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(content.clone());
         self.destination.promised(self.task, content);
         self.task.state.send_replace(TaskState::Promised);
         Ok(())
@@ -750,7 +754,7 @@ impl Work<'_> {
             conflict_action: conflict_action.to_owned(),
             resolved_target_name: String::new(),
             source: self.task.source_label.clone(),
-            finished_at: super::engine::rfc3339(self.engine.now_ms()),
+            finished_at: rfc3339(self.engine.now_ms()),
             error: None,
             risk_hint: None,
         }
