@@ -448,13 +448,20 @@ impl Both {
     /// Waits until nothing is on its way any more.
     pub async fn settle(&mut self) -> Check {
         let engine = self.rig.vfs.engine().clone();
+        let mut quiet = 0;
         for _ in 0..600 {
             let unfinished = self.unfinished().await;
             engine.wait_idle(None).await;
             engine.finish_all_holds().await;
             let journaled = engine.journaled().map_err(|error| error.to_string())?;
             if journaled.is_empty() && engine.parked() == 0 && engine.pending() == 0 && !unfinished {
-                return Ok(());
+                // A file that was closed without a FLUSH is queued behind: look again.
+                quiet += 1;
+                if quiet == 3 {
+                    return Ok(());
+                }
+            } else {
+                quiet = 0;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
