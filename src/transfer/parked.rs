@@ -11,6 +11,9 @@ use super::task::TaskState;
 use crate::drive::{DriveError, ErrorKind, Node, NodeId, Result};
 use crate::net::{Priority, with_priority};
 
+/// How long trashed nodes are remembered; no listing takes longer.
+const REMEMBERED_MS: i64 = 600_000;
+
 /// Told when a parked node is gone or back.
 pub trait ParkedEvents: Send + Sync {
     /// It was trashed.
@@ -23,6 +26,11 @@ pub trait ParkedEvents: Send + Sync {
 #[derive(Default)]
 pub(super) struct Parking {
     all: Mutex<Vec<ParkedUnlink>>,
+    /// Directories (profile, id) of nodes that are being trashed right now.
+    going: Mutex<Vec<(String, NodeId)>>,
+    /// Being trashed now, or trashed lately (when, milliseconds since the epoch): a listing that
+    /// was begun before must not show them again.
+    leaving: Mutex<Vec<(ParkedUnlink, Option<i64>)>>,
     events: OnceLock<Arc<dyn ParkedEvents>>,
 }
 
@@ -155,17 +163,47 @@ impl Engine {
         }
     }
 
-    /// Number of unlinks that wait.
+    /// Number of unlinks that wait or are being done.
     pub fn parked(&self) -> usize {
-        self.lock_parked().len()
+        let leaving = self.lock_leaving();
+        let doing = leaving.iter().filter(|(_, gone)| gone.is_none()).count();
+        drop(leaving);
+        self.lock_parked().len() + doing
+    }
+
+    /// Whether a listing that was begun at `listed` shows a node that we trashed since.
+    pub fn is_leaving(&self, profile: &str, node: &Node, listed: i64) -> bool {
+        self.lock_leaving().iter().any(|(parked, gone)| {
+            parked.profile == profile
+                && parked.node.id == node.id
+                && parked.node.version == node.version
+                && gone.is_none_or(|gone| gone >= listed)
+        })
+    }
+
+    fn remember_left(&self, id: &str) {
+        let now = self.now_ms();
+        let mut leaving = self.lock_leaving();
+        leaving.retain(|(_, gone)| gone.is_none_or(|gone| now - gone < REMEMBERED_MS));
+        for (_, gone) in leaving.iter_mut().filter(|(known, _)| known.id == id) {
+            *gone = Some(now);
+        }
+    }
+
+    fn lock_leaving(&self) -> std::sync::MutexGuard<'_, Vec<(ParkedUnlink, Option<i64>)>> {
+        let leaving = self.parking().leaving.lock();
+        leaving.unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn finish_hold(&self, id: &str) {
         let held = {
             let mut all = self.lock_parked();
-            all.iter()
-                .position(|parked| parked.id == id)
-                .map(|at| all.remove(at))
+            let at = all.iter().position(|parked| parked.id == id);
+            at.map(|at| {
+                let held = all.remove(at);
+                self.lock_leaving().push((held.clone(), None));
+                held
+            })
         };
         if let Some(held) = held {
             self.trash_parked(held).await;
@@ -217,8 +255,35 @@ impl Engine {
         }
     }
 
-    /// Trashes a parked node that waits for nothing any more.
+    /// Trashes a parked node that waits for nothing any more; its directory follows when it was
+    /// the last one in it.
     pub(super) async fn trash_parked(&self, parked: ParkedUnlink) {
+        let (profile, dir) = (parked.profile.clone(), parked.node.parent.clone());
+        self.going().push((profile.clone(), dir.clone()));
+        self.trash_one(parked).await;
+        {
+            let mut going = self.going();
+            if let Some(at) = going.iter().position(|(p, d)| *p == profile && *d == dir) {
+                going.swap_remove(at);
+            }
+        }
+        Box::pin(self.finish_directory(&profile, &dir)).await;
+    }
+
+    fn going(&self) -> std::sync::MutexGuard<'_, Vec<(String, NodeId)>> {
+        self.parking()
+            .going
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn trash_one(&self, parked: ParkedUnlink) {
+        {
+            let mut leaving = self.lock_leaving();
+            if !leaving.iter().any(|(known, _)| known.id == parked.id) {
+                leaving.push((parked.clone(), None));
+            }
+        }
         let exactly = Replaced {
             id: parked.node.id.clone(),
             version: parked.node.version.clone(),
@@ -233,18 +298,21 @@ impl Engine {
                 if let Some(events) = self.parking().events.get() {
                     events.gone(&parked.profile, &parked.node.id);
                 }
-                Box::pin(self.finish_directory(&parked.profile, &parked.node.parent)).await;
+                self.remember_left(&parked.id);
             }
             Err(error) => {
                 tracing::warn!(name = parked.node.name, %error, "the source stays for now");
+                let id = parked.id.clone();
                 self.lock_parked().push(parked);
+                self.lock_leaving().retain(|(known, _)| known.id != id);
             }
         }
     }
 
     /// Trashes a parked directory once nothing in it is parked any more and it lists empty.
     async fn finish_directory(&self, profile: &str, dir: &NodeId) {
-        if self.parked_in(profile, dir) > 0 {
+        let going = self.going().iter().any(|(p, d)| p == profile && d == dir);
+        if going || self.parked_in(profile, dir) > 0 {
             return;
         }
         let parked = {

@@ -81,7 +81,12 @@ pub async fn settle(
         };
     }
     if node.name != place.name {
-        node = volume.drive.rename(&node, &place.name).await?;
+        let version = node.version.clone();
+        node = drive.rename(&node, &place.name).await?;
+        if node.version != version {
+            // The answer of a rename may lack the hash that names the version.
+            node = fresh(volume, &node.id).await?;
+        }
     }
     Ok(node)
 }

@@ -242,7 +242,7 @@ impl Work<'_> {
             .await;
         match copied {
             Ok(node) => {
-                let mode = self.made(&node, &[]).await?;
+                let (node, mode) = self.made(&node, &[]).await?;
                 Ok(Some(Made {
                     node,
                     phase: Phase::P0,
@@ -273,7 +273,7 @@ impl Work<'_> {
                     Phase::P2
                 });
                 match self.made(&node, &decided_by).await {
-                    Ok(mode) => Ok(Asked::Made(Made {
+                    Ok((node, mode)) => Ok(Asked::Made(Made {
                         node,
                         phase,
                         strategy: "fast_upload",
@@ -523,8 +523,8 @@ impl Work<'_> {
             .drive
             .commit_upload(request, &session, &conversation)
             .await?;
-        let mode = match self.made(&node, &[]).await {
-            Ok(mode) => mode,
+        let (node, mode) = match self.made(&node, &[]).await {
+            Ok(made) => made,
             Err(error) => {
                 if error.kind == ErrorKind::Verification {
                     self.take_back(&node, &[]).await?;
@@ -540,8 +540,9 @@ impl Work<'_> {
         })
     }
 
-    /// Journals a node that exists now, and verifies it.
-    async fn made(&self, node: &Node, decided_by: &[Kind]) -> Result<VerifyMode> {
+    /// Journals a node that exists now, and verifies it. Returns it as the provider shows it: what
+    /// it answered when it made the node may lack the hash that names the version.
+    async fn made(&self, node: &Node, decided_by: &[Kind]) -> Result<(Node, VerifyMode)> {
         {
             let mut record = self.record.lock().await;
             record.created = Some(node.id.clone());
@@ -569,9 +570,11 @@ impl Work<'_> {
                     .is_none_or(|known| !known.origin.is_trusted())
         });
         if weak && fresh.size == self.content.size() {
-            return samples(&self.volume, &fresh, &self.content).await;
+            let mode = samples(&self.volume, &fresh, &self.content).await?;
+            return Ok((fresh, mode));
         }
-        verify(&self.volume, &fresh, &self.content, &self.task.progress).await
+        let mode = verify(&self.volume, &fresh, &self.content, &self.task.progress).await?;
+        Ok((fresh, mode))
     }
 
     /// Trashes a node with wrong bytes and distrusts what led to it.

@@ -157,6 +157,7 @@ impl Vfs {
         inode: &Arc<Inode>,
         acknowledged: bool,
     ) -> FsResult<Option<(ContentRef, Arc<Task>)>> {
+        let _order = inode.committing.lock().await;
         let (content, draft, earlier) = {
             let mut state = inode.state();
             if state.unlinked {

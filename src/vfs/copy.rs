@@ -98,6 +98,7 @@ impl Vfs {
         label: &str,
     ) -> FsResult<Session> {
         let inode = &to.inode;
+        let _order = inode.committing.lock().await;
         let (earlier, mtime) = {
             let state = inode.state();
             (state.pending.clone(), state.attrs.mtime_ns)

@@ -111,6 +111,7 @@ impl Vfs {
             .filter(|entry| {
                 !is_temporary_name(&entry.node.name)
                     && !self.engine().is_parked(profile, &entry.node.id)
+                    && !self.engine().is_leaving(profile, &entry.node, listed)
             })
             .collect();
         let mut fresh: BTreeMap<String, u64> = BTreeMap::new();

@@ -22,6 +22,8 @@ pub(super) struct Inode {
     state: Mutex<State>,
     /// Held while a transfer or a rename settles the name at the provider.
     pub settle: tokio::sync::Mutex<()>,
+    /// One version at a time goes on its way, so that they keep their order.
+    pub committing: tokio::sync::Mutex<()>,
     /// One listing at a time.
     pub loading: tokio::sync::Mutex<()>,
     /// Whether a background refresh is under way.
@@ -139,6 +141,7 @@ impl Inode {
                 result: None,
             }),
             settle: tokio::sync::Mutex::new(()),
+            committing: tokio::sync::Mutex::new(()),
             loading: tokio::sync::Mutex::new(()),
             refreshing: AtomicBool::new(false),
             lookups: AtomicU64::new(0),

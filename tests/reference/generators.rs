@@ -207,7 +207,7 @@ pub fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// A start that makes the directories of one profile, then anything.
+/// At most `length` operations.
 pub fn sequence(length: usize) -> impl Strategy<Value = Vec<Op>> {
-    prop::collection::vec(op(), length..=length)
+    prop::collection::vec(op(), 1..=length)
 }

@@ -9,8 +9,8 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 use crate::generators::sequence;
 use crate::harness;
 
-/// Operations of a sequence.
-const LENGTH: usize = 30;
+/// Operations of a sequence at most; half as many on average.
+const LENGTH: usize = 60;
 
 fn number(name: &str, default: u32) -> u32 {
     std::env::var(name)

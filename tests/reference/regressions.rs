@@ -162,3 +162,17 @@ async fn a_removed_file_does_not_come_back_when_its_successor_moves_on() {
     ];
     holds(Close::Auto, &ops).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_version_that_is_queued_late_does_not_win() {
+    for close in [Close::Auto, Close::Wait] {
+        let ops = [
+            Op::Put("ali-2/d1/b.bin".into(), Vec::new()),
+            Op::Put("ali-2/d1/b.bin".into(), bytes(13_815, 1)),
+            Op::Put("ali-2/d1/b.bin".into(), Vec::new()),
+            Op::Put("ali-2/d1/b.bin".into(), bytes(14_008, 2)),
+            Op::Read("ali-2/d1/b.bin".into(), 0, 20_000),
+        ];
+        holds(close, &ops).await;
+    }
+}
