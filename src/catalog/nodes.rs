@@ -111,10 +111,7 @@ impl Catalog {
                     if !found.iter().any(|other| other.key == child.key) {
                         found.push(child);
                     }
-                } else if child.node.is_dir()
-                    && relative_to(path, dir.node.id.as_str()).is_some()
-                    && relative_to(id.as_str(), path).is_some()
-                {
+                } else if child.node.is_dir() && relative_to(id.as_str(), path).is_some() {
                     open.push(child);
                 }
             }

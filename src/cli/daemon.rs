@@ -318,8 +318,7 @@ async fn task_cancel(State(shared): State<Shared>, Json(body): Json<PathBody>) -
 
 async fn sync(State(shared): State<Shared>, Json(body): Json<PathBody>) -> Answer {
     let profile = body.path.split('/').find(|part| !part.is_empty());
-    let failed = shared.vfs.engine().wait_idle(profile).await;
-    shared.vfs.engine().finish_all_holds().await;
+    let failed = shared.vfs.settle(profile).await;
     if failed > 0 {
         return Err(CliError::failed(
             "pending",
@@ -337,9 +336,7 @@ async fn unmount(State(shared): State<Shared>, Json(body): Json<PathBody>) -> An
     let failed = if body.now {
         0
     } else {
-        let failed = shared.vfs.engine().wait_idle(None).await;
-        shared.vfs.engine().finish_all_holds().await;
-        failed
+        shared.vfs.settle(None).await
     };
     let left = shared.vfs.engine().pending() + failed;
     shared.stop.cancel();

@@ -267,8 +267,7 @@ async fn tour(daemon: &Daemon, mount: &Path, world: &World) -> Vec<Step> {
         steps.push(copy(mount, world, program, from, to, phase, note).await);
     }
     steps.push(reading(mount).await);
-    let failed = daemon.vfs.engine().wait_idle(None).await;
-    daemon.vfs.engine().finish_all_holds().await;
+    let failed = daemon.vfs.settle(None).await;
     let gone = !mount.join("123/backup/photos.zip").exists();
     steps.push(Step {
         what: "sync: everything is at its provider".to_owned(),

@@ -342,6 +342,11 @@ impl Engine {
     /// The transfer failed for good: what waited for it is shown again.
     pub(super) async fn restore_parked(&self, transfer: &str) {
         for parked in self.take_parked_of(transfer) {
+            if publish::is_temporary_name(&parked.node.name) {
+                // It was replaced meanwhile: nobody expects it back under that name.
+                self.trash_parked(parked).await;
+                continue;
+            }
             self.forget_parked(&parked.id).await;
             if let Some(events) = self.parking().events.get() {
                 events.back(&parked.profile, &parked.node.id);

@@ -2,6 +2,7 @@
 //! deleted, and only ids that our own journal names.
 
 use super::destination::Place;
+use super::engine::Engine;
 use super::record::{Replaced, Swap};
 use crate::content::Volume;
 use crate::drive::{DriveError, ErrorKind, Node, NodeId, Result, UploadSession};
@@ -96,7 +97,13 @@ pub async fn settle(
 ///
 /// # Errors
 /// When the new node did not get the name; the old one then has it back, if the provider lets us.
-pub async fn swap(volume: &Volume, new: Node, place: &Place, swap: &Swap) -> Result<Node> {
+pub async fn swap(
+    engine: &Engine,
+    volume: &Volume,
+    new: Node,
+    place: &Place,
+    swap: &Swap,
+) -> Result<Node> {
     let drive = &volume.drive;
     let old = match drive.stat(&swap.old.id).await {
         Ok(old) => Some(old),
@@ -130,18 +137,24 @@ pub async fn swap(volume: &Volume, new: Node, place: &Place, swap: &Swap) -> Res
             return Err(error);
         }
     };
-    match (put_aside, old) {
-        (Some(aside), _) => {
-            let aside = Replaced {
-                id: aside.id,
-                version: aside.version,
-            };
-            trash_exactly(volume, &aside).await?;
-        }
-        (None, Some(old)) if old.id != settled.id => trash_exactly(volume, &swap.old).await?,
-        (None, _) => {}
+    match put_aside.or(old) {
+        Some(old) if old.id != settled.id => retire(engine, volume, &swap.old.id, old).await?,
+        _ => {}
     }
     Ok(settled)
+}
+
+/// Trashes a node that was replaced; parked while a copy of it is not verified.
+async fn retire(engine: &Engine, volume: &Volume, read_as: &NodeId, node: Node) -> Result<()> {
+    let readers = engine.readers_of(&volume.name, read_as);
+    if !readers.is_empty() && node.id == *read_as {
+        return engine.park(&volume.name, &node, readers).await;
+    }
+    let exactly = Replaced {
+        id: node.id,
+        version: node.version,
+    };
+    trash_exactly(volume, &exactly).await
 }
 
 /// Trashes a node if it still has this version.

@@ -80,7 +80,7 @@ impl Engine {
             begun: self.now_ms(),
         };
         self.journal_put(&record).await?;
-        let swapped = publish::swap(volume, node.clone(), place, &swap).await;
+        let swapped = publish::swap(self, volume, node.clone(), place, &swap).await;
         self.journal_remove(&record.id).await;
         swapped
     }

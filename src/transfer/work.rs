@@ -629,7 +629,8 @@ impl Work<'_> {
                     record.swap = Some(swap.clone());
                     self.engine.journal_put(&record).await?;
                 }
-                let node = publish::swap(&self.volume, made.node, &place, &swap).await?;
+                let node =
+                    publish::swap(self.engine, &self.volume, made.node, &place, &swap).await?;
                 (node, "overwrite_by_replace")
             }
         };
@@ -650,7 +651,7 @@ impl Work<'_> {
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let node = publish::swap(&self.volume, new, place, &swap).await?;
+        let node = publish::swap(self.engine, &self.volume, new, place, &swap).await?;
         let result = self.result(
             Phase::P4,
             self.strategy(),

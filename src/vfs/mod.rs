@@ -50,7 +50,9 @@ mod tree;
 mod write;
 mod xattr;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::transfer::Engine;
 
@@ -78,6 +80,8 @@ struct Core {
     blocks: blocks::Blocks,
     control: control::Control,
     changes: OnceLock<Arc<dyn Changes>>,
+    /// Closed files that are being queued behind their last close.
+    closing: AtomicUsize,
 }
 
 impl Vfs {
@@ -94,6 +98,7 @@ impl Vfs {
                 blocks,
                 control: control::Control::default(),
                 changes: OnceLock::new(),
+                closing: AtomicUsize::new(0),
             }),
         };
         vfs.core
@@ -105,6 +110,17 @@ impl Vfs {
     /// Tells who forgets what the kernel remembers. Once.
     pub fn on_change(&self, changes: Arc<dyn Changes>) {
         let _ = self.core.changes.set(changes);
+    }
+
+    /// Waits until everything that was closed is at its provider and everything that was removed
+    /// is in its trash; only `profile` when one is named. Returns how many transfers failed.
+    pub async fn settle(&self, profile: Option<&str>) -> usize {
+        while self.core.closing.load(Ordering::Acquire) > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let failed = self.engine().wait_idle(profile).await;
+        self.engine().finish_all_holds().await;
+        failed
     }
 
     /// The engine below.

@@ -189,8 +189,11 @@ impl Vfs {
         let dirty = inode.state().draft.is_some();
         if dirty && let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let (vfs, inode) = (self.clone(), inode.clone());
+            self.core.closing.fetch_add(1, Ordering::AcqRel);
             runtime.spawn(async move {
-                if let Err(error) = vfs.commit_behind(&inode).await {
+                let committed = vfs.commit_behind(&inode).await;
+                vfs.core.closing.fetch_sub(1, Ordering::AcqRel);
+                if let Err(error) = committed {
                     tracing::error!(path = vfs.tree().path(&inode), %error, "a closed file could not be queued");
                     inode.state().error = Some(error.to_string());
                 }

@@ -167,6 +167,10 @@ impl Vfs {
             name: name.to_owned(),
             replaces: replaces.as_deref().cloned(),
         };
+        if inode.is_dir() && volume.capabilities().path_addressed {
+            // What is held back below has ids that this rename would change.
+            self.engine().finish_all_holds().await;
+        }
         let mut tries = 0;
         let renamed = loop {
             match self.engine().rename_to(volume, node, &place).await {

@@ -48,7 +48,10 @@ pub async fn run(close: Close, ops: &[Op]) -> Check {
     }
     match tokio::time::timeout(2 * HANG, both.finish()).await {
         Ok(finished) => finished,
-        Err(_) => Err(format!("the end hangs; transfers {:#?}", both.rig.vfs.tasks())),
+        Err(_) => Err(format!(
+            "the end hangs; transfers {:#?}",
+            both.rig.vfs.tasks()
+        )),
     }
 }
 
@@ -58,9 +61,16 @@ fn brief(op: &Op) -> String {
 
 impl Both {
     pub async fn new(close: Close) -> Both {
-        let options = RigOptions { close, ..RigOptions::default() };
+        let options = RigOptions {
+            close,
+            ..RigOptions::default()
+        };
         let rig = Rig::with(&["aliyundrive_open"], &["disk"], options).await;
-        Both { rig, model: Model::new(&PROFILES), handles: Vec::new() }
+        Both {
+            rig,
+            model: Model::new(&PROFILES),
+            handles: Vec::new(),
+        }
     }
 
     /// The last comparisons: before and after everything settled, after a restart, and what the
@@ -72,23 +82,33 @@ impl Both {
                 eprintln!("{:?} {what}", begun.elapsed());
             }
         };
-        self.compare_tree().await.map_err(|error| format!("at the end: {error}"))?;
+        self.compare_tree()
+            .await
+            .map_err(|error| format!("at the end: {error}"))?;
         said("at the end");
         self.close_all().await?;
-        self.compare_tree().await.map_err(|error| format!("closed: {error}"))?;
+        self.compare_tree()
+            .await
+            .map_err(|error| format!("closed: {error}"))?;
         said("closed");
         self.settle().await?;
-        self.compare_tree().await.map_err(|error| format!("settled: {error}"))?;
+        self.compare_tree()
+            .await
+            .map_err(|error| format!("settled: {error}"))?;
         said("settled");
         self.compare_drives()?;
         self.restart().await?;
-        self.compare_tree().await.map_err(|error| format!("restarted: {error}"))?;
+        self.compare_tree()
+            .await
+            .map_err(|error| format!("restarted: {error}"))?;
         said("restarted");
         for profile in PROFILES {
             let ino = self.rig.ino(profile).await.map_err(words)?;
             self.rig.vfs.refresh(ino, true).await.map_err(words)?;
         }
-        self.compare_tree().await.map_err(|error| format!("refreshed: {error}"))
+        self.compare_tree()
+            .await
+            .map_err(|error| format!("refreshed: {error}"))
     }
 
     /// One operation on both sides.
@@ -152,26 +172,37 @@ impl Both {
             Op::List(path) => self.list(path).await,
             Op::Open(path, create, truncate) => self.open(path, *create, *truncate).await,
             Op::WriteHandle(slot, piece) => {
-                let Some((handle, known)) = self.handle(*slot) else { return Ok(()) };
-                self.write_pieces(handle, known, std::slice::from_ref(piece)).await
+                let Some((handle, known)) = self.handle(*slot) else {
+                    return Ok(());
+                };
+                self.write_pieces(handle, known, std::slice::from_ref(piece))
+                    .await
             }
             Op::ReadHandle(slot, offset, length) => {
-                let Some((handle, known)) = self.handle(*slot) else { return Ok(()) };
+                let Some((handle, known)) = self.handle(*slot) else {
+                    return Ok(());
+                };
                 let expected = cut(&self.model.contents[known.file], *offset, *length);
                 let outcome = self.read_all(handle, *offset, *length).await;
                 same_bytes(Ok(expected), outcome)
             }
             Op::TruncateHandle(slot, size) => {
-                let Some((handle, known)) = self.handle(*slot) else { return Ok(()) };
+                let Some((handle, known)) = self.handle(*slot) else {
+                    return Ok(());
+                };
                 if !known.write {
                     return Ok(());
                 }
                 self.model.truncate(known.file, *size as usize);
-                let Some(ino) = self.ino_of(known.file).await else { return Ok(()) };
+                let Some(ino) = self.ino_of(known.file).await else {
+                    return Ok(());
+                };
                 same(Ok(()), self.set_size(ino, *size, Some(handle)).await)
             }
             Op::FsyncHandle(slot) => {
-                let Some((handle, _)) = self.handle(*slot) else { return Ok(()) };
+                let Some((handle, _)) = self.handle(*slot) else {
+                    return Ok(());
+                };
                 same(Ok(()), self.rig.vfs.fsync(handle, &Caller::own()).await)
             }
             Op::Close(slot, flush) => self.close(*slot, *flush).await,
@@ -204,15 +235,26 @@ impl Both {
         truncate: bool,
         append: bool,
     ) -> Check {
-        let expected =
-            if create { self.model.create(path, truncate) } else { self.model.file(path) };
+        let expected = if create {
+            self.model.create(path, truncate)
+        } else {
+            self.model.file(path)
+        };
         let flags = if append { libc::O_APPEND } else { 0 };
-        let opened = if create { self.rig.create(path).await } else { self.open_at(path, flags).await };
+        let opened = if create {
+            self.rig.create(path).await
+        } else {
+            self.open_at(path, flags).await
+        };
         let (file, handle) = match (expected, opened) {
             (Ok(file), Ok(handle)) => (file, handle),
             (expected, opened) => return same(expected.map(|_| ()), opened.map(|_| ())),
         };
-        let known = Handle { file, write: true, append };
+        let known = Handle {
+            file,
+            write: true,
+            append,
+        };
         self.write_pieces(handle, known, pieces).await?;
         let flushed = self.rig.vfs.flush(handle, &Caller::own()).await;
         self.rig.vfs.release(handle);
@@ -221,7 +263,11 @@ impl Both {
 
     async fn open_at(&self, path: &str, flags: i32) -> FsResult<u64> {
         let ino = self.rig.ino(path).await?;
-        Ok(self.rig.vfs.open(ino, libc::O_RDWR | flags, &Caller::own())?.handle)
+        Ok(self
+            .rig
+            .vfs
+            .open(ino, libc::O_RDWR | flags, &Caller::own())?
+            .handle)
     }
 
     async fn write_pieces(&mut self, handle: u64, known: Handle, pieces: &[Piece]) -> Check {
@@ -296,7 +342,11 @@ impl Both {
     ) -> FsResult<()> {
         let caller = Caller::own();
         while left > 0 {
-            let copied = self.rig.vfs.copy_range((from, at), (to, into), left, &caller).await;
+            let copied = self
+                .rig
+                .vfs
+                .copy_range((from, at), (to, into), left, &caller)
+                .await;
             let bytes = match copied {
                 Ok(0) => return Ok(()),
                 Ok(bytes) => bytes,
@@ -328,7 +378,9 @@ impl Both {
         let bytes = cut(&self.model.contents[source], at, length);
         self.model.write(target, into as usize, &bytes);
         let (at, into, length) = (u64::from(at), u64::from(into), u64::from(length));
-        let copied = self.copy_pieces(source_handle, target_handle, at, into, length).await;
+        let copied = self
+            .copy_pieces(source_handle, target_handle, at, into, length)
+            .await;
         self.rig.vfs.release(source_handle);
         let flushed = self.rig.vfs.flush(target_handle, &Caller::own()).await;
         self.rig.vfs.release(target_handle);
@@ -338,7 +390,11 @@ impl Both {
 
     async fn read(&self, path: &str, offset: u32, length: u32) -> FsResult<Vec<u8>> {
         let ino = self.rig.ino(path).await?;
-        let handle = self.rig.vfs.open(ino, libc::O_RDONLY, &Caller::own())?.handle;
+        let handle = self
+            .rig
+            .vfs
+            .open(ino, libc::O_RDONLY, &Caller::own())?
+            .handle;
         let read = self.read_all(handle, offset, length).await;
         self.rig.vfs.release(handle);
         read
@@ -348,7 +404,11 @@ impl Both {
         let mut all = Vec::new();
         while all.len() < length as usize {
             let left = (length as usize - all.len()).min(CHUNK) as u64;
-            let piece = self.rig.vfs.read(handle, u64::from(offset) + all.len() as u64, left).await?;
+            let piece = self
+                .rig
+                .vfs
+                .read(handle, u64::from(offset) + all.len() as u64, left)
+                .await?;
             if piece.is_empty() {
                 break;
             }
@@ -363,7 +423,11 @@ impl Both {
     }
 
     async fn set_size(&self, ino: u64, size: u32, handle: Option<u64>) -> FsResult<()> {
-        let change = SetAttr { size: Some(u64::from(size)), handle, ..SetAttr::default() };
+        let change = SetAttr {
+            size: Some(u64::from(size)),
+            handle,
+            ..SetAttr::default()
+        };
         self.rig.vfs.setattr(ino, change).await.map(|_| ())
     }
 
@@ -373,9 +437,17 @@ impl Both {
         if file == Err(libc::EISDIR) {
             return Ok(());
         }
-        let change = SetAttr { mtime_ns: Some(time), ..SetAttr::default() };
+        let change = SetAttr {
+            mtime_ns: Some(time),
+            ..SetAttr::default()
+        };
         let outcome = match self.rig.ino(path).await {
-            Ok(ino) => self.rig.vfs.setattr(ino, change).await.map(|attr| attr.mtime_ns),
+            Ok(ino) => self
+                .rig
+                .vfs
+                .setattr(ino, change)
+                .await
+                .map(|attr| attr.mtime_ns),
             Err(error) => Err(error),
         };
         if let (Ok(file), Ok(shown)) = (&file, &outcome) {
@@ -394,7 +466,11 @@ impl Both {
             Err(error) => return same(Err(error), self.rig.ino(path).await.map(|_| ())),
         };
         let names = self.rig.names(path).await;
-        if names == expected { Ok(()) } else { Err(format!("{path}: {names:?} instead of {expected:?}")) }
+        if names == expected {
+            Ok(())
+        } else {
+            Err(format!("{path}: {names:?} instead of {expected:?}"))
+        }
     }
 
     async fn open(&mut self, path: &str, create: bool, truncate: bool) -> Check {
@@ -410,7 +486,14 @@ impl Both {
         };
         match (expected, opened) {
             (Ok(file), Ok(handle)) => {
-                self.handles.push((handle, Handle { file, write: true, append: false }));
+                self.handles.push((
+                    handle,
+                    Handle {
+                        file,
+                        write: true,
+                        append: false,
+                    },
+                ));
                 Ok(())
             }
             (expected, opened) => same(expected.map(|_| ()), opened.map(|_| ())),
@@ -423,7 +506,12 @@ impl Both {
     }
 
     async fn ino_of(&self, file: usize) -> Option<u64> {
-        let path = self.model.files().into_iter().find(|(_, known)| *known == file)?.0;
+        let path = self
+            .model
+            .files()
+            .into_iter()
+            .find(|(_, known)| *known == file)?
+            .0;
         self.rig.ino(&path).await.ok()
     }
 
@@ -433,7 +521,11 @@ impl Both {
             return Ok(());
         }
         let (handle, _) = self.handles.remove(usize::from(slot) % count);
-        let flushed = if flush { self.rig.vfs.flush(handle, &Caller::own()).await } else { Ok(()) };
+        let flushed = if flush {
+            self.rig.vfs.flush(handle, &Caller::own()).await
+        } else {
+            Ok(())
+        };
         self.rig.vfs.release(handle);
         same(Ok(()), flushed)
     }
@@ -454,7 +546,8 @@ impl Both {
             engine.wait_idle(None).await;
             engine.finish_all_holds().await;
             let journaled = engine.journaled().map_err(|error| error.to_string())?;
-            if journaled.is_empty() && engine.parked() == 0 && engine.pending() == 0 && !unfinished {
+            if journaled.is_empty() && engine.parked() == 0 && engine.pending() == 0 && !unfinished
+            {
                 // A file that was closed without a FLUSH is queued behind: look again.
                 quiet += 1;
                 if quiet == 3 {
@@ -466,7 +559,10 @@ impl Both {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let tasks = self.rig.vfs.tasks();
-        let tasks: Vec<_> = tasks.iter().filter(|task| task["state"] != "done").collect();
+        let tasks: Vec<_> = tasks
+            .iter()
+            .filter(|task| task["state"] != "done")
+            .collect();
         Err(format!(
             "it does not settle: parked {}, journal {:#?}, tasks {tasks:#?}",
             engine.parked(),
@@ -495,7 +591,9 @@ impl Both {
         self.rig.restart().await;
         let recovered = self.rig.vfs.status()["recoveredFiles"].clone();
         if recovered != 0 {
-            return Err(format!("{recovered} files were recovered after a clean end"));
+            return Err(format!(
+                "{recovered} files were recovered after a clean end"
+            ));
         }
         Ok(())
     }
@@ -509,7 +607,10 @@ impl Both {
             let ino = self.rig.ino(&path).await.map_err(words)?;
             let attr = self.rig.vfs.getattr(ino).map_err(words)?;
             if attr.kind != FileKind::File || attr.size != content.len() as u64 {
-                return Err(format!("{path}: {attr:?} instead of {} bytes", content.len()));
+                return Err(format!(
+                    "{path}: {attr:?} instead of {} bytes",
+                    content.len()
+                ));
             }
             if let Some(time) = self.model.times.get(&file)
                 && attr.mtime_ns != *time
@@ -531,10 +632,15 @@ impl Both {
                 _ => self.at_simulator(profile)?,
             };
             if found != expected {
-                return Err(format!("{profile} holds {found:#?} instead of {expected:#?}"));
+                return Err(format!(
+                    "{profile} holds {found:#?} instead of {expected:#?}"
+                ));
             }
             if profile != "disk" && self.rig.uploads(profile) > 0 {
-                return Err(format!("{} uploads are open on {profile}", self.rig.uploads(profile)));
+                return Err(format!(
+                    "{} uploads are open on {profile}",
+                    self.rig.uploads(profile)
+                ));
             }
         }
         let used = self.rig.vfs.engine().stage().used();
@@ -563,7 +669,11 @@ impl Both {
     }
 
     fn at_simulator(&self, profile: &str) -> Result<Vec<(String, String)>, String> {
-        let tree = self.rig.world.tree(profile).map_err(|error| error.to_string())?;
+        let tree = self
+            .rig
+            .world
+            .tree(profile)
+            .map_err(|error| error.to_string())?;
         let mut all: Vec<(String, String)> = tree["items"]
             .as_array()
             .into_iter()
@@ -615,7 +725,10 @@ fn on_disk(top: &Path) -> Vec<(String, String)> {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    Sha1::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha1::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn cut(bytes: &[u8], offset: u32, length: u32) -> Vec<u8> {

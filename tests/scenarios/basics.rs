@@ -94,3 +94,25 @@ async fn names_can_be_changed_and_removed() {
         libc::EXDEV
     );
 }
+
+/// The root of a `local` drive has an empty id, and its directories' ids are plain names.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_removed_below_a_directory_of_a_local_drive_stays_away_after_a_restart() {
+    let mut rig = Rig::with(&[], &["here"], Default::default()).await;
+    rig.mkdir("here/d").await.unwrap();
+    rig.put("here/d/c", b"gone soon").await.unwrap();
+    rig.settle().await;
+    rig.rm("here/d/c").await.unwrap();
+    rig.settle().await;
+    rig.restart().await;
+    assert_eq!(rig.names("here/d").await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_file_is_made_when_it_is_closed() {
+    let rig = Rig::new(ALI).await;
+    let handle = rig.create("ali/empty").await.unwrap();
+    rig.vfs.release(handle);
+    rig.settle().await;
+    assert_eq!(rig.files("ali"), ["/empty"]);
+}

@@ -93,6 +93,8 @@ impl Rig {
     /// memory is used.
     pub async fn restart(&mut self) {
         self.vfs.engine().stop();
+        // A daemon that ends does so; after a crash the catalog would only be older.
+        self.vfs.engine().catalog().flush();
         self.vfs = build(
             &self.world,
             self.dir.path(),
@@ -251,8 +253,7 @@ impl Rig {
 
     /// Waits until nothing is on its way and nothing is held back.
     pub async fn settle(&self) {
-        self.vfs.engine().wait_idle(None).await;
-        self.vfs.engine().finish_all_holds().await;
+        self.vfs.settle(None).await;
     }
 
     /// Live file paths at the provider.
