@@ -561,13 +561,14 @@ impl Engine {
         self.journal_put(&record).await
     }
 
-    /// Waits until every transfer of `profile` (all when `None`) is over; returns how many are not
-    /// verified then.
+    /// Waits until every transfer of `profile` (all when `None`) is over; returns how many
+    /// promised ones are not verified then.
     pub async fn wait_idle(&self, profile: Option<&str>) -> usize {
         let mut failed = 0;
         for task in self.tasks() {
             if profile.is_none_or(|profile| profile == task.profile) && task.wait().await.is_err() {
-                failed += usize::from(matches!(task.state(), TaskState::Failed(_)));
+                // One that nobody was promised has been reported to its program.
+                failed += usize::from(self.is_tried_again(&task.id));
             }
         }
         failed

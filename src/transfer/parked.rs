@@ -2,6 +2,7 @@
 //! trashed only after verification, if it still has the version that was copied. When the
 //! copy fails for good it is shown again (DESIGN 3.4).
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::engine::Engine;
@@ -13,6 +14,9 @@ use crate::net::{Priority, with_priority};
 
 /// How long trashed nodes are remembered; no listing takes longer.
 const REMEMBERED_MS: i64 = 600_000;
+
+/// Pause before a removal that failed is tried again.
+const AGAIN: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Told when a parked node is gone or back.
 pub trait ParkedEvents: Send + Sync {
@@ -277,6 +281,14 @@ impl Engine {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Asks for a removal again after a pause. (Boxed: it may come back here.)
+    fn finish_later(self, id: String) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(with_priority(Priority::Background, async move {
+            tokio::time::sleep(AGAIN).await;
+            self.finish_hold(&id).await;
+        }))
+    }
+
     async fn trash_one(&self, parked: ParkedUnlink) {
         {
             let mut leaving = self.lock_leaving();
@@ -304,7 +316,8 @@ impl Engine {
                 tracing::warn!(name = parked.node.name, %error, "the source stays for now");
                 let id = parked.id.clone();
                 self.lock_parked().push(parked);
-                self.lock_leaving().retain(|(known, _)| known.id != id);
+                self.lock_leaving().retain(|(known, _)| *known.id != id);
+                tokio::spawn(self.clone().finish_later(id));
             }
         }
     }

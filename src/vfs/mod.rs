@@ -120,6 +120,14 @@ impl Vfs {
         }
         let failed = self.engine().wait_idle(profile).await;
         self.engine().finish_all_holds().await;
+        // Removals that waited for a transfer begin when it ends; a provider that refuses one is
+        // asked again later and not waited for here.
+        for _ in 0..500 {
+            if failed > 0 || self.engine().parked() == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         failed
     }
 
