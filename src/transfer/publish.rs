@@ -129,10 +129,11 @@ pub async fn swap(
     let settled = match settle(volume, new, place, Some(&on_the_way)).await {
         Ok(settled) => settled,
         Err(error) => {
-            if let Some(aside) = put_aside {
-                if let Err(back) = drive.rename(&aside, &place.name).await {
-                    tracing::error!(name = place.name, error = %back, "the old file keeps the name {}", swap.aside);
-                }
+            if let Some(aside) = put_aside
+                && let Err(back) = drive.rename(&aside, &place.name).await
+            {
+                let kept = &swap.aside;
+                tracing::error!(name = place.name, error = %back, "the old file keeps the name {kept}");
             }
             return Err(error);
         }
