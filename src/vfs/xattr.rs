@@ -168,11 +168,10 @@ impl Vfs {
                 self.compute(ino, &kinds).await.map(|_| ())
             }
             "retry" => {
-                // A failed transfer is tried again by itself; asking makes it happen now by
-                // starting a fresh one for what is pending.
-                match inode.state().pending {
-                    Some(_) => Ok(()),
-                    None => Err(FsError::new(libc::ENODATA)),
+                let pending = inode.state().pending.clone();
+                match pending {
+                    Some(pending) if self.engine().retry(&pending.task) => Ok(()),
+                    _ => Err(FsError::new(libc::ENODATA)),
                 }
             }
             _ => Err(FsError::new(libc::EOPNOTSUPP)),

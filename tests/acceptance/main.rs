@@ -4,4 +4,5 @@
 mod copies;
 mod crashes;
 mod machine;
+mod random;
 mod tools;
