@@ -89,9 +89,13 @@ impl Vfs {
         let profile = volume.name.to_string();
         self.engine().finish_holds(&profile, &id).await;
         self.engine().wait_unparked(&profile, &id, SETTLE).await;
+        let began = self.engine().now_ms();
         let listed = list_all(&volume, &id).await?;
         let stranger = listed.iter().any(|node| {
-            !self.engine().is_parked(&profile, &node.id) && !is_temporary_name(&node.name)
+            // One that is being trashed right now may still be listed.
+            !self.engine().is_parked(&profile, &node.id)
+                && !self.engine().is_leaving(&profile, node, began)
+                && !is_temporary_name(&node.name)
         });
         if stranger {
             // Somebody else put something there: show it.
