@@ -81,6 +81,27 @@ pub struct TransferResult {
 }
 
 impl TransferResult {
+    /// The row of a transfer that is not over: its file is safe here and not verified yet.
+    pub fn under_way(task: &Task) -> Self {
+        TransferResult {
+            id: task.id.clone(),
+            strategy: "stream".to_owned(),
+            phase: Phase::P4,
+            status: "running".to_owned(),
+            verify_ok: false,
+            verify_mode: VerifyMode::Pending,
+            bytes_from_source: 0,
+            bytes_to_target: task.progress.bytes_sent(),
+            target_calls: task.progress.calls(),
+            conflict_action: String::new(),
+            resolved_target_name: String::new(),
+            source: task.source_label.clone(),
+            finished_at: String::new(),
+            error: None,
+            risk_hint: None,
+        }
+    }
+
     /// The row of a transfer that failed or was given up.
     pub(super) fn failed(task: &Task, error: &DriveError, now: i64) -> Self {
         let cancelled = error.kind == ErrorKind::Cancelled;

@@ -119,12 +119,18 @@ impl Vfs {
                 "clean"
             }
             .to_owned(),
-            "transfer" => {
-                let stored = state
-                    .key
-                    .and_then(|key| self.engine().catalog().transfer(key));
-                state.result.clone().or(stored).ok_or(nothing)?
-            }
+            "transfer" => match &state.pending {
+                Some(pending) if !pending.task.state().is_over() => {
+                    let row = crate::transfer::TransferResult::under_way(&pending.task);
+                    serde_json::to_string(&row).map_err(|_| FsError::new(libc::EIO))?
+                }
+                _ => {
+                    let stored = state
+                        .key
+                        .and_then(|key| self.engine().catalog().transfer(key));
+                    state.result.clone().or(stored).ok_or(nothing)?
+                }
+            },
             "error" => state.error.clone().ok_or(nothing)?,
             "risk_hint" => state.error.clone().ok_or(nothing)?,
             "fp_source" | "fast_inputs" => {
