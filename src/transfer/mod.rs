@@ -9,9 +9,13 @@
 //! | `destination` | [`Destination`], [`Place`]: where a transfer ends up, asked when it matters |
 //! | `task` | [`Task`]: a running transfer; progress, waiting, cancelling |
 //! | `engine` | [`Engine`]: starts, queues, retries and recovers transfers |
-//! | `work` | one transfer from P0 to P4 |
-//! | `stream` | P4: parts from a content to an upload session |
+//! | `work` | one transfer: its guards, and which phase comes next |
+//! | `asking` | P0 to P2: a copy at the provider, and the question |
+//! | `reading` | P3: everything is read once, staged, promised, and asked again |
 //! | `hashing` | P3: one pass over the bytes |
+//! | `upload` | P4: a session is opened, filled and committed |
+//! | `stream` | P4: parts from a content to an upload session |
+//! | `arrival` | what was made is journaled, verified and given its name |
 //! | `verify` | is what was made what was meant |
 //! | `publish` | names: temporary ones, swaps, clean-up |
 //! | `parked` | unlinks that wait for the copy of their content |
@@ -20,6 +24,8 @@
 //! | `session` | [`CopySession`]: sliced answers to a copying program |
 //! | `plan` | [`plan`]: what a copy would do, without doing it |
 
+mod arrival;
+mod asking;
 mod destination;
 mod engine;
 mod hashing;
@@ -27,6 +33,7 @@ mod journal;
 mod parked;
 mod plan;
 mod publish;
+mod reading;
 mod record;
 mod recovery;
 mod replace;
@@ -34,6 +41,7 @@ mod result;
 mod session;
 mod stream;
 mod task;
+mod upload;
 mod verify;
 mod work;
 

@@ -1,0 +1,144 @@
+//! What was made becomes the file: journaled, verified, and given its name.
+
+use super::destination::Place;
+use super::publish;
+use super::record::Swap;
+use super::result::{Phase, TransferResult, VerifyMode};
+use super::verify::{samples, verify};
+use super::work::{Made, Work, replaced};
+use crate::drive::{Content, ErrorKind, Node, OnConflict, Result, UploadRequest};
+use crate::fingerprint::{Kind, Known, Origin};
+
+impl Work<'_> {
+    /// Journals a node that exists now, and verifies it. Returns it as the provider shows it: what
+    /// it answered when it made the node may lack the hash that names the version.
+    pub(super) async fn made(
+        &self,
+        node: &Node,
+        decided_by: &[Kind],
+    ) -> Result<(Node, VerifyMode)> {
+        {
+            let mut record = self.record.lock().await;
+            record.created = Some(node.id.clone());
+            record.session = None;
+            self.engine.journal_put(&record).await?;
+        }
+        self.check_cancelled()?;
+        self.task.progress.call();
+        let mut fresh = publish::fresh(&self.volume, &node.id).await?;
+        let known = self.content.known();
+        for kind in decided_by.iter().filter(|kind| kind.is_strong()) {
+            // The provider found the content by this very value: its word about the new node.
+            if let Some(known) = known.get(*kind).filter(|known| known.origin.is_trusted()) {
+                let told = Known {
+                    origin: Origin::Provider,
+                    ..known.clone()
+                };
+                fresh.fingerprints.learn(*kind, told);
+            }
+        }
+        let weak = decided_by.iter().any(|kind| {
+            *kind == Kind::Cid
+                || known
+                    .get(*kind)
+                    .is_none_or(|known| !known.origin.is_trusted())
+        });
+        if weak && fresh.size == self.content.size() {
+            let mode = samples(&self.volume, &fresh, &self.content).await?;
+            return Ok((fresh, mode));
+        }
+        let mode = verify(&self.volume, &fresh, &self.content, &self.task.progress).await?;
+        Ok((fresh, mode))
+    }
+
+    /// Trashes a node with wrong bytes and distrusts what led to it.
+    pub(super) async fn take_back(&self, node: &Node, decided_by: &[Kind]) -> Result<()> {
+        self.volume.drive.trash(node).await?;
+        let mut record = self.record.lock().await;
+        record.created = None;
+        self.engine.journal_put(&record).await?;
+        for kind in decided_by {
+            self.content.distrust(*kind);
+        }
+        Ok(())
+    }
+
+    /// Gives the verified node its name.
+    pub(super) async fn publish(
+        &self,
+        made: Made,
+        request: &UploadRequest,
+    ) -> Result<(Node, TransferResult)> {
+        let _settled = self.destination.settle().await;
+        let place = self.place()?;
+        let old = place.replaces.as_ref().filter(|old| old.id != made.node.id);
+        let in_place = request.on_conflict == OnConflict::Replace && request.name == place.name;
+        let (node, action) = match old {
+            None => {
+                let action = if in_place {
+                    "overwrite_existing"
+                } else {
+                    "no_conflict"
+                };
+                (
+                    publish::settle(&self.volume, made.node, &place, None).await?,
+                    action,
+                )
+            }
+            Some(_) if in_place => (made.node, "overwrite_existing"),
+            Some(old) => {
+                let id = self.task.id.as_str();
+                let max = self.volume.capabilities().max_name_bytes.min(255);
+                let aside = publish::temporary_name(
+                    &old.name,
+                    self.engine.instance(),
+                    &format!("old{id}"),
+                    max,
+                );
+                let swap = Swap {
+                    new: made.node.id.clone(),
+                    old: replaced(old),
+                    aside,
+                };
+                {
+                    let mut record = self.record.lock().await;
+                    record.parent = place.parent.clone();
+                    record.name = place.name.clone();
+                    record.swap = Some(swap.clone());
+                    self.engine.journal_put(&record).await?;
+                }
+                let node =
+                    publish::swap(self.engine, &self.volume, made.node, &place, &swap).await?;
+                (node, "overwrite_by_replace")
+            }
+        };
+        let mut result = self.result(made.phase, made.strategy, made.mode, action);
+        result.resolved_target_name = node.name.clone();
+        // While the place is still held: a rename or an unlink comes before or after, never between.
+        self.destination.published(node.clone(), &result);
+        Ok((node, result))
+    }
+
+    /// Recovery of a swap that we died in.
+    pub(super) async fn finish_swap(
+        &self,
+        place: &Place,
+    ) -> Result<Option<(Node, TransferResult)>> {
+        let Some(swap) = self.record.lock().await.swap.clone() else {
+            return Ok(None);
+        };
+        let new = match self.volume.drive.stat(&swap.new).await {
+            Ok(new) => new,
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let node = publish::swap(self.engine, &self.volume, new, place, &swap).await?;
+        let result = self.result(
+            Phase::P4,
+            self.strategy(),
+            VerifyMode::Hash,
+            "overwrite_by_replace",
+        );
+        Ok(Some((node, result)))
+    }
+}
