@@ -37,7 +37,7 @@ impl Engine {
     ) -> Result<Vec<LeftOver>> {
         let records = self.journaled()?;
         let mut claimed = Vec::new();
-        for record in &records {
+        for record in records.iter().filter(|record| goes_on(record)) {
             files_of(&record.source, &mut claimed);
         }
         let parked = self
@@ -81,8 +81,7 @@ impl Engine {
         destination: &impl Fn(&TransferRecord, &ContentRef) -> Option<Arc<dyn Destination>>,
     ) {
         let promised = record.acknowledged;
-        let under_way = record.session.is_some() || record.created.is_some();
-        let content = if record.abandoned || !(promised || under_way) {
+        let content = if !goes_on(&record) {
             None
         } else {
             match self.revive(&record.source).await {
@@ -189,6 +188,13 @@ impl Engine {
         let content = RemoteContent::new(volume, node, self.catalog().clone());
         Ok(ContentRef::Remote(Arc::new(content)))
     }
+}
+
+/// Whether a transfer is taken up: it was promised, or its upload was under way. The bytes of one
+/// that is not are like those of a file that was never closed.
+fn goes_on(record: &TransferRecord) -> bool {
+    let under_way = record.session.is_some() || record.created.is_some();
+    !record.abandoned && (record.acknowledged || under_way)
 }
 
 fn files_of(record: &ContentRecord, into: &mut Vec<String>) {

@@ -367,6 +367,7 @@ fn looks_temporary(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    // S-059
     #[test]
     fn temporary_names_are_known() {
         for name in [

@@ -118,6 +118,7 @@ fn a_refused_commit_keeps_the_old_file_and_the_source_of_a_move() {
     assert_eq!(m.uploads("ali"), 0);
 }
 
+// S-079
 #[test]
 fn an_interrupted_cp_leaves_nothing_and_an_interrupted_overwrite_leaves_the_old_file() {
     let Some(mut m) = Machine::start("115_open,aliyundrive_open") else {
@@ -148,6 +149,7 @@ fn an_interrupted_cp_leaves_nothing_and_an_interrupted_overwrite_leaves_the_old_
     assert_eq!(ok("ls", &[&m.at("ali")]), "old.bin\n");
 }
 
+// S-085
 #[test]
 fn a_destination_renamed_or_removed_during_cp_gets_the_right_name_or_none() {
     let Some(mut m) = Machine::start("115_open,aliyundrive_open") else {

@@ -85,6 +85,10 @@ fn volume(home: &Path, name: &str) -> Volume {
 /// A file system over the drives `a` and `b` in `home`. Closing a file waits for its drive, so
 /// that a test can look at the drive behind.
 pub fn vfs(home: &Path) -> Vfs {
+    vfs_with(home, &MountOptions::default())
+}
+
+fn vfs_with(home: &Path, options: &MountOptions) -> Vfs {
     let engine = Engine::new(EngineParts {
         volumes: vec![volume(home, "a"), volume(home, "b")],
         catalog: Arc::new(Catalog::in_memory().unwrap()),
@@ -98,13 +102,12 @@ pub fn vfs(home: &Path) -> Vfs {
             instance: "01234567".to_owned(),
         },
     });
-    Vfs::new(
-        engine,
-        Settings {
-            close: Close::Wait,
-            ..Settings::default()
-        },
-    )
+    let mut settings = Settings {
+        close: Close::Wait,
+        ..Settings::default()
+    };
+    options.apply(&mut settings);
+    Vfs::new(engine, settings)
 }
 
 /// A mounted pair of drives.
@@ -155,7 +158,7 @@ pub fn mounted(options: &str, test: impl FnOnce(&Cloud) + Send + 'static) {
     };
     std::fs::create_dir(&cloud.mount).unwrap();
     run(async move {
-        let vfs = vfs(&cloud.home);
+        let vfs = vfs_with(&cloud.home, &options);
         let runtime = tokio::runtime::Handle::current();
         let mounted = Mounted::start(vfs, &cloud.mount, &options, runtime)
             .await

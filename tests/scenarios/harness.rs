@@ -52,6 +52,14 @@ pub struct RigOptions {
     pub close: Close,
     pub threshold: Option<u64>,
     pub stage_budget: u64,
+    /// Changes every volume before it is mounted.
+    pub volume: fn(Volume) -> Volume,
+    /// Changes the settings of the file system.
+    pub settings: fn(Settings) -> Settings,
+    /// The engine's clock; the drivers have the machine's.
+    pub clock: Arc<dyn Clock>,
+    /// Further profiles of simulated accounts: the name, and the profile that has the account.
+    pub twins: &'static [(&'static str, &'static str)],
 }
 
 impl Default for RigOptions {
@@ -60,6 +68,10 @@ impl Default for RigOptions {
             close: Close::Auto,
             threshold: None,
             stage_budget: 1 << 32,
+            volume: |volume| volume,
+            settings: |settings| settings,
+            clock: Arc::new(SystemClock),
+            twins: &[],
         }
     }
 }
@@ -285,9 +297,16 @@ async fn build(
     options: &RigOptions,
 ) -> Vfs {
     let mut volumes = Vec::new();
-    for profile in world.profiles() {
+    let profiles = world.profiles();
+    let own = profiles.iter().map(|profile| (&*profile.name, profile));
+    let twins = options.twins.iter().filter_map(|(name, of)| {
+        let profile = profiles.iter().find(|profile| profile.name == *of)?;
+        Some((*name, profile))
+    });
+    for (name, profile) in own.chain(twins) {
         let credential = {
             let mut all = credentials.lock().unwrap();
+            // Profiles of one account share its credentials.
             all.entry(profile.name.clone())
                 .or_insert_with(|| {
                     let secrets = profile
@@ -300,7 +319,7 @@ async fn build(
                 .clone()
         };
         let context = DriveContext {
-            profile: profile.name.clone(),
+            profile: name.to_owned(),
             auth_mode: profile.auth_mode.clone(),
             fields: profile.fields.clone(),
             overridden: profile.endpoints.keys().cloned().collect(),
@@ -310,7 +329,9 @@ async fn build(
             account: format!("{}/{}", profile.provider, profile.account),
             ..context(dir)
         };
-        volumes.push(open(&profile.provider, &profile.name, context).unwrap());
+        volumes.push((options.volume)(
+            open(&profile.provider, name, context).unwrap(),
+        ));
     }
     for name in locals {
         let path = dir.join("locals").join(name);
@@ -323,14 +344,14 @@ async fn build(
             account: format!("local/{name}"),
             ..context(dir)
         };
-        volumes.push(open("local", name, context).unwrap());
+        volumes.push((options.volume)(open("local", name, context).unwrap()));
     }
     let engine = Engine::new(EngineParts {
         volumes,
         catalog: Arc::new(Catalog::open(&dir.join("catalog.db")).unwrap().catalog),
         journal: Journal::open(&dir.join("journal.db")).unwrap(),
         stage: Stage::open(&dir.join("stage"), options.stage_budget, 0).unwrap(),
-        clock: Arc::new(SystemClock),
+        clock: options.clock.clone(),
         settings: EngineSettings {
             parallel: 4,
             threshold: options.threshold,
@@ -342,7 +363,7 @@ async fn build(
         close: options.close,
         ..Settings::default()
     };
-    let vfs = Vfs::new(engine.clone(), settings);
+    let vfs = Vfs::new(engine.clone(), (options.settings)(settings));
     let revived = vfs.clone();
     let left = engine
         .recover(move |record, content| revived.revive(record, content))
