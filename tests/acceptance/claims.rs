@@ -1,8 +1,10 @@
 //! Fingerprints that a provider repeats although nobody ever checked them.
 
+use std::process::{Command, Stdio};
+
 use panfuse::fingerprint::{Kind, hash_all};
 
-use super::machine::{Machine, run, sha1, write_random};
+use super::machine::{Machine, ok, run, sha1, until, write_random};
 
 const SIZE: usize = 6_000_000;
 
@@ -66,7 +68,7 @@ fn a_false_gcid_claim_is_found_out_and_costs_one_read_of_the_source() {
 
 // S-076
 #[test]
-fn a_move_whose_false_hit_cannot_be_mended_keeps_its_source() {
+fn a_move_that_is_interrupted_after_a_false_hit_keeps_its_source() {
     let Some(mut m) = Machine::start("pikpak") else {
         return;
     };
@@ -78,17 +80,23 @@ fn a_move_whose_false_hit_cannot_be_mended_keeps_its_source() {
     m.tell(&format!("sim seed pikpak /held.bin 0 --file {held}"));
     m.tell(&format!("sim set pikpak false_gcid:/held.bin {gcid}"));
     m.mount();
-    // The samples are read; the whole is not to be had.
-    m.tell("sim fault pikpak download status --arg 404 --after 4 --count 0");
-    m.tell("sim fault pikpak download_link errno --arg 9 --after 4 --count 0");
-    let output = run(
-        "mv",
-        &[&m.at("pikpak/held.bin"), &m.at("pikpak-2/held.bin")],
-    );
-    assert!(!output.status.success(), "{output:?}");
+    // The samples arrive; then the one read that mends it is long.
+    m.tell("sim fault pikpak download slow --arg 400000 --count 0");
+    let mut work = Command::new("mv")
+        .args([m.at("pikpak/held.bin"), m.at("pikpak-2/held.bin")])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let wrong = sha1(&named);
+    until("the false hit is in the trash", || {
+        m.trash("pikpak-2").iter().any(|(_, sha1)| *sha1 == wrong)
+    });
+    ok("kill", &["-s", "INT", &work.id().to_string()]);
+    assert!(!work.wait().unwrap().success());
+    m.tell("sim reset pikpak");
+    m.tell("sync");
     assert_eq!(m.files("pikpak"), ["/held.bin"]);
     assert_eq!(m.files("pikpak-2"), ["/named.bin"]);
     assert_eq!(m.names("pikpak-2"), ["named.bin"]);
-    m.tell("sim reset pikpak");
     assert_eq!(sha1(&m.at("pikpak/held.bin")), sha1(&held));
 }

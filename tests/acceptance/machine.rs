@@ -102,6 +102,11 @@ impl Machine {
         self.daemon = Some(daemon);
     }
 
+    /// Process id of the daemon.
+    pub fn daemon_id(&self) -> u32 {
+        self.daemon.as_ref().unwrap().id()
+    }
+
     /// kill -9.
     pub fn kill_daemon(&mut self) {
         let mut daemon = self.daemon.take().unwrap();

@@ -7,6 +7,7 @@ mod copies;
 mod crashes;
 mod faults;
 mod machine;
+mod memory;
 mod plain_user;
 mod random;
 mod rivals;

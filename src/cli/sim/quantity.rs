@@ -305,6 +305,7 @@ mod tests {
         for (kind, arg) in [
             ("status", "teapot"),
             ("status", "42"),
+            ("status", "429,soon"),
             ("slow", "-1"),
             ("stall_body", "1,x"),
         ] {
@@ -316,5 +317,6 @@ mod tests {
             );
         }
         assert!(fault(&args("errno", Some("403:X"))).is_ok());
+        assert!(fault(&args("status", Some("429,1"))).is_ok());
     }
 }
