@@ -138,6 +138,13 @@ impl Machine {
         finish(command)
     }
 
+    /// The same on a thread of its own.
+    pub fn begin(&self, words: &str) -> std::thread::JoinHandle<Output> {
+        let mut command = self.panfuse();
+        command.args(words.split(' '));
+        std::thread::spawn(move || finish(command))
+    }
+
     /// Unmounts by the command, and waits for the daemon's end.
     pub fn unmount(&mut self) {
         self.tell(&format!("umount {}", self.mount_point().display()));
