@@ -122,13 +122,6 @@ const COPYING: &[Case] = &[
         saw: ("ali", "complete", 1),
     },
     Case {
-        name: "a commit that fails",
-        faults: &["ali complete commit_fail --count 0"],
-        copy: ("115/a.bin", "ali/a.bin"),
-        fails: "error",
-        saw: ("ali", "complete", 1),
-    },
-    Case {
         name: "a source that gives other bytes than it lists",
         faults: &["115 download corrupt --count 0"],
         copy: ("115/a.bin", "ali/a.bin"),

@@ -257,27 +257,4 @@ async fn what_was_made_is_read_back_and_compared_by_the_best_that_both_sides_hav
         assert!(stat.bytes_down <= 256 << 10, "{profile}");
         assert_eq!(stat.bytes_down > 0, mode == "samples", "{profile}");
     }
-    // Bytes that arrive spoilt are noticed either way.
-    for (profile, op) in [("ali", "upload_part"), ("pikpak", "oss_put")] {
-        let name = format!("spoilt-{profile}.bin");
-        write(&name, &bytes(200_000, 99 + op.len() as u32));
-        let ino = rig.ino("here").await.unwrap();
-        rig.vfs.refresh(ino, false).await.unwrap();
-        rig.world.reset(profile).unwrap();
-        rig.world
-            .fault(profile, Fault::always(op, FaultKind::Corrupt, ""))
-            .unwrap();
-        let to = format!("{profile}/{name}");
-        assert!(
-            rig.cp(&format!("here/{name}"), &to).await.is_err(),
-            "{profile}: spoilt bytes were taken for the file"
-        );
-        assert!(
-            rig.stat(profile).count(op) >= 1,
-            "{profile}: the fault did not strike"
-        );
-        let path = format!("/{name}");
-        until("it is cleaned", || !rig.files(profile).contains(&path)).await;
-        assert!(!rig.names(profile).await.contains(&name), "{profile}");
-    }
 }

@@ -1,9 +1,10 @@
-//! A provider that does not answer, or stops in the middle: every wait has an end, nothing is lost,
-//! and no other profile waits along.
+//! A provider that does not answer, stops in the middle or spoils what it gets: every wait has an
+//! end, nothing is lost, and no other profile waits along.
 
 use panfuse::sim::{Fault, FaultKind};
+use panfuse::vfs::Close;
 
-use super::harness::Rig;
+use super::harness::{Rig, RigOptions};
 use super::still::{breathe, hurry, still, until};
 
 const TWO: &[&str] = &["aliyundrive_open", "115_open"];
@@ -163,5 +164,74 @@ fn a_promised_upload_that_fails_is_tried_again_after_growing_pauses_and_after_a_
             rig.xattr("ali/a.txt", "user.pan.state").await.unwrap(),
             "clean"
         );
+    });
+}
+
+// S-077
+#[test]
+fn bytes_that_arrive_spoilt_are_never_published() {
+    still(async {
+        let options = RigOptions {
+            close: Close::Wait,
+            ..RigOptions::default()
+        };
+        let rig = Rig::with(&["aliyundrive_open", "pikpak"], &["here"], options).await;
+        // One lists a hash of what it stored, the other what the uploader said.
+        for (profile, op) in [("ali", "upload_part"), ("pikpak", "oss_put")] {
+            let mut content = bytes(200_000);
+            content.rotate_left(op.len());
+            std::fs::write(rig.dir.path().join("locals/here").join(profile), content).unwrap();
+            rig.world
+                .fault(profile, Fault::always(op, FaultKind::Corrupt, ""))
+                .unwrap();
+        }
+        for (profile, op) in [("ali", "upload_part"), ("pikpak", "oss_put")] {
+            let (from, to) = (format!("here/{profile}"), format!("{profile}/a.bin"));
+            let copied = hurry("the end of the copy", rig.cp(&from, &to)).await;
+            assert!(
+                copied.is_err(),
+                "{profile}: spoilt bytes were taken for the file"
+            );
+            assert!(
+                rig.stat(profile).count(op) >= 1,
+                "{profile}: no fault struck"
+            );
+            hurry("cleaned", async {
+                until("it is cleaned", || rig.files(profile).is_empty()).await;
+            })
+            .await;
+            assert_eq!(rig.names(profile).await, Vec::<String>::new());
+        }
+    });
+}
+
+// S-053, S-091
+#[test]
+fn a_commit_that_fails_until_all_patience_is_over_leaves_everything_as_it_was() {
+    still(async {
+        let options = RigOptions {
+            close: Close::Wait,
+            ..RigOptions::default()
+        };
+        let rig = Rig::with(&["aliyundrive_open"], &["here"], options).await;
+        std::fs::write(rig.dir.path().join("locals/here/a.bin"), bytes(6_000_000)).unwrap();
+        rig.seed("ali", "/old.bin", 3_000, 4);
+        rig.world
+            .fault("ali", Fault::always("complete", FaultKind::CommitFail, ""))
+            .unwrap();
+        for name in ["old.bin", "new.bin"] {
+            let to = format!("ali/{name}");
+            let copied = hurry("the end of the copy", rig.cp("here/a.bin", &to)).await;
+            assert!(copied.is_err(), "{name}");
+        }
+        assert!(rig.stat("ali").count("complete") >= 2);
+        hurry("cleaned", async {
+            until("it is cleaned", || rig.uploads("ali") == 0).await;
+        })
+        .await;
+        assert_eq!(rig.files("ali"), ["/old.bin"]);
+        assert_eq!(rig.names("ali").await, ["old.bin"]);
+        assert_eq!(rig.get("ali/old.bin").await.unwrap().len(), 3_000);
+        assert_eq!(rig.names("here").await, ["a.bin"]);
     });
 }
