@@ -250,10 +250,11 @@ impl Draft {
     }
 
     /// Keeps the staged bytes for the user (`.panfuse/recovered/`), whatever becomes of the draft.
-    pub fn keep_for_recovery(&self) {
-        if let Some(file) = &self.state().file {
-            file.keep();
-        }
+    /// `None` when there are none.
+    pub fn keep_for_recovery(&self) -> Option<Arc<StageFile>> {
+        let file = self.state().file.clone()?;
+        file.keep();
+        Some(file)
     }
 }
 

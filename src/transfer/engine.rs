@@ -489,6 +489,12 @@ impl Engine {
             // stay all the same.)
             self.discard(task, spec);
         }
+        // It is not tried again: nothing may wait for it while it is cleaned up.
+        self.inner
+            .records
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&task.id);
         // Whoever waits is answered now; the clean-up goes on behind.
         task.state.send_replace(state);
         self.restore_parked(&task.id).await;

@@ -52,6 +52,8 @@ pub(super) struct State {
     pub superseded: Vec<Pending>,
     /// A copy of a whole node into this file.
     pub session: Option<Session>,
+    /// How often everything in it was thrown away.
+    pub restarts: u64,
     /// Times and mode that were set here.
     pub attrs: LocalAttrs,
     /// When the draft was written last, nanoseconds since the epoch.
@@ -130,6 +132,7 @@ impl Inode {
                 pending: None,
                 superseded: Vec::new(),
                 session: None,
+                restarts: 0,
                 attrs: LocalAttrs::default(),
                 written_ns: 0,
                 opens: 0,

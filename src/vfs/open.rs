@@ -56,6 +56,7 @@ impl Vfs {
             opener: if write { caller.process() } else { 0 },
             wrote: AtomicBool::new(false),
             killed: AtomicBool::new(false),
+            copy: Mutex::default(),
             reading: Mutex::default(),
             content: Mutex::default(),
             inode,
@@ -78,6 +79,7 @@ impl Vfs {
         if let Some(session) = state.session.take() {
             session.copy.task.cancel();
         }
+        state.restarts += 1;
         state.refused = false;
         state.written_ns = self.now_ns();
     }
@@ -177,7 +179,9 @@ impl Vfs {
         };
         if let Some(draft) = draft {
             if killed && draft.is_changed() {
-                draft.keep_for_recovery();
+                if let Some(file) = draft.keep_for_recovery() {
+                    self.show_recovered(inode, &file, draft.size());
+                }
             } else {
                 draft.discard();
             }
