@@ -634,6 +634,7 @@ impl Work<'_> {
                 (node, "overwrite_by_replace")
             }
         };
+        let action = self.destination.conflict_action().unwrap_or(action);
         let mut result = self.result(made.phase, made.strategy, made.mode, action);
         result.resolved_target_name = node.name.clone();
         // While the place is still held: a rename or an unlink comes before or after, never between.
@@ -687,15 +688,14 @@ impl Work<'_> {
     }
 
     fn check_threshold(&self) -> Result<()> {
-        match self.engine.threshold() {
-            Some(limit) if !self.content.is_local() && self.content.size() > limit => {
-                Err(DriveError::new(
-                    ErrorKind::OverThreshold,
-                    format!("the content must be streamed and is larger than {limit} bytes"),
-                ))
-            }
-            _ => Ok(()),
+        if self.content.is_local() {
+            return Ok(());
         }
+        let place = self.place()?;
+        let size = self.content.size();
+        self.engine
+            .guard()
+            .admit_stream(&self.volume.name, &place.parent, &place.name, size)
     }
 
     async fn check_threshold_or_clean(&self, session: Option<&UploadSession>) -> Result<()> {

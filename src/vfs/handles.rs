@@ -32,6 +32,8 @@ pub(super) struct FileHandle {
     pub wrote: AtomicBool,
     /// The writer was killed: nothing is published.
     pub killed: AtomicBool,
+    /// The file that was opened, when a new one beside it is written instead.
+    pub opened_as: Option<Arc<Inode>>,
     /// Where sequential reading goes on, and how far reading ahead may go.
     pub reading: Mutex<super::blocks::Sequence>,
     /// The content this handle reads, with the version it had at open.
