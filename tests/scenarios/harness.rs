@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use panfuse::catalog::Catalog;
 use panfuse::content::{Stage, Volume};
 use panfuse::drive::{DriveContext, DriveError};
+use panfuse::guard::GuardSettings;
 use panfuse::net::{
     Budget, Clock, CredentialStore, Credentials, MemoryBreakerStore, Secret, StoreError,
     SystemClock,
@@ -52,6 +53,8 @@ pub struct RigOptions {
     pub close: Close,
     pub threshold: Option<u64>,
     pub stage_budget: u64,
+    /// The rest of the guards; `threshold` stands apart.
+    pub guards: GuardSettings,
 }
 
 impl Default for RigOptions {
@@ -60,6 +63,7 @@ impl Default for RigOptions {
             close: Close::Auto,
             threshold: None,
             stage_budget: 1 << 32,
+            guards: GuardSettings::default(),
         }
     }
 }
@@ -333,7 +337,10 @@ async fn build(
         clock: Arc::new(SystemClock),
         settings: EngineSettings {
             parallel: 4,
-            threshold: options.threshold,
+            guards: GuardSettings {
+                threshold: options.threshold,
+                ..options.guards
+            },
             buffer_bytes: 64 << 20,
             instance: "test".to_owned(),
         },

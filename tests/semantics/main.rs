@@ -7,6 +7,7 @@ mod harness;
 
 mod attributes;
 mod files;
+mod guards;
 mod names;
 
 use harness::{Rig, RigOptions};
