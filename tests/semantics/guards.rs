@@ -325,8 +325,9 @@ async fn while_the_new_file_is_written_the_old_one_is_whole() {
     rig.vfs.flush(handle, &Caller::own()).await.unwrap();
     rig.vfs.release(handle);
     assert_eq!(rig.vfs.getattr(ino).unwrap(), before);
-    let new = rig.vfs.getattr(rig.ino("here/a (1)").await.unwrap());
-    assert_eq!((new.unwrap().size, new.unwrap().mtime_ns), (7, time));
+    let beside = rig.ino("here/a (1)").await.unwrap();
+    let new = rig.vfs.getattr(beside).unwrap();
+    assert_eq!((new.size, new.mtime_ns), (7, time));
     // Closed: times are the old file's again.
     rig.vfs.setattr(ino, times).await.unwrap();
     assert_eq!(rig.vfs.getattr(ino).unwrap().mtime_ns, time);
