@@ -447,11 +447,7 @@ impl Engine {
         };
         let (node, result) = work.run().await?;
         self.learn(&spec.content, &node);
-        if let ContentRef::Remote(remote) = &spec.content {
-            let source = remote.node();
-            self.guard()
-                .note_copied(&remote.volume().name, &source.id, &source.version);
-        }
+        self.note_copied(&spec.content);
         let result = Arc::new(result);
         // From here on the journal need not know it any more; the stage's bytes go.
         self.journal_remove(&task.id).await;

@@ -71,9 +71,6 @@ fn real_programs_meet_the_policy_of_a_directory() {
         cloud.sh("mv b/new.txt a/old.txt");
         reads(cloud, "a/old.txt", "the new one");
         let names = cloud.sh("ls a");
-        assert_eq!(
-            names,
-            "old (1).txt\nold (2).txt\nold (3).txt\nold.txt\n"
-        );
+        assert_eq!(names, "old (1).txt\nold (2).txt\nold (3).txt\nold.txt\n");
     });
 }
