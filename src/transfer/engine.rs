@@ -20,6 +20,7 @@ use crate::catalog::Catalog;
 use crate::content::{ContentRef, Stage, Volume};
 use crate::drive::{Content, DriveError, ErrorKind, NodeId, PartReceipt, Result};
 use crate::fingerprint::{Fingerprints, Kind};
+use crate::guard::{Guard, GuardSettings};
 use crate::net::{Clock, Priority, with_priority};
 
 /// Pauses before an acknowledged transfer is tried again; the last one repeats.
@@ -33,8 +34,8 @@ const REMEMBERED: usize = 500;
 pub struct EngineSettings {
     /// Background transfers at a time.
     pub parallel: usize,
-    /// Largest content that may be streamed from another drive without asking a person.
-    pub threshold: Option<u64>,
+    /// What is refused until a person approves it, and what happens to files in the way.
+    pub guards: GuardSettings,
     /// Bytes of part buffers of all transfers together.
     pub buffer_bytes: u64,
     /// Short id of this instance, part of temporary names.
@@ -87,6 +88,7 @@ struct Inner {
     tasks: Mutex<Vec<Arc<Task>>>,
     records: Mutex<HashMap<String, Arc<tokio::sync::Mutex<TransferRecord>>>>,
     parking: Parking,
+    guard: Arc<Guard>,
     stopping: CancellationToken,
 }
 
@@ -112,6 +114,11 @@ impl Engine {
                 tasks: Mutex::new(Vec::new()),
                 records: Mutex::new(HashMap::new()),
                 parking: Parking::default(),
+                guard: Arc::new(Guard::new(
+                    parts.settings.guards,
+                    parts.catalog.clone(),
+                    parts.clock.clone(),
+                )),
                 stopping: CancellationToken::new(),
                 parts,
             }),
@@ -179,9 +186,9 @@ impl Engine {
         &self.inner.buffers
     }
 
-    /// Largest content that may be streamed from another drive without asking a person.
-    pub fn threshold(&self) -> Option<u64> {
-        self.inner.parts.settings.threshold
+    /// The guards.
+    pub fn guard(&self) -> &Arc<Guard> {
+        &self.inner.guard
     }
 
     /// Short id of this instance.
@@ -440,6 +447,7 @@ impl Engine {
         };
         let (node, result) = work.run().await?;
         self.learn(&spec.content, &node);
+        self.note_copied(&spec.content);
         let result = Arc::new(result);
         // From here on the journal need not know it any more; the stage's bytes go.
         self.journal_remove(&task.id).await;

@@ -9,6 +9,7 @@ use super::engine::Engine;
 use super::publish;
 use super::record::{ParkedUnlink, Replaced};
 use super::task::TaskState;
+use crate::content::ContentRef;
 use crate::drive::{DriveError, ErrorKind, Node, NodeId, Result};
 use crate::net::{Priority, with_priority};
 
@@ -244,6 +245,16 @@ impl Engine {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         true
+    }
+
+    /// The transfer of this content is verified: removing its source is no loss.
+    pub(super) fn note_copied(&self, content: &ContentRef) {
+        let ContentRef::Remote(remote) = content else {
+            return;
+        };
+        let (profile, source) = (&remote.volume().name, remote.node());
+        self.guard()
+            .note_copied(profile, &source.id, &source.version);
     }
 
     /// The transfer is verified: nodes that waited only for it are trashed.

@@ -214,15 +214,14 @@ impl Work<'_> {
     }
 
     pub(super) fn check_threshold(&self) -> Result<()> {
-        match self.engine.threshold() {
-            Some(limit) if !self.content.is_local() && self.content.size() > limit => {
-                Err(DriveError::new(
-                    ErrorKind::OverThreshold,
-                    format!("the content must be streamed and is larger than {limit} bytes"),
-                ))
-            }
-            _ => Ok(()),
+        if self.content.is_local() {
+            return Ok(());
         }
+        let place = self.place()?;
+        let size = self.content.size();
+        self.engine
+            .guard()
+            .admit_stream(&self.volume.name, &place.parent, &place.name, size)
     }
 
     pub(super) async fn check_threshold_or_clean(

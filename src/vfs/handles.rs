@@ -34,6 +34,8 @@ pub(super) struct FileHandle {
     pub killed: AtomicBool,
     /// The copy session that was opened through it.
     pub copy: Mutex<Option<OwnCopy>>,
+    /// The file that was opened, when a new one beside it is written instead.
+    pub opened_as: Option<Arc<Inode>>,
     /// Where sequential reading goes on, and how far reading ahead may go.
     pub reading: Mutex<super::blocks::Sequence>,
     /// The content this handle reads, with the version it had at open.

@@ -17,13 +17,17 @@ impl Vfs {
     /// Removes a file.
     ///
     /// # Errors
-    /// EISDIR, ENOENT, EROFS, EPERM in the root, EIO when the journal cannot be written.
+    /// EISDIR, ENOENT, EROFS, EPERM in the root, EBUSY of the delete breaker, EIO when the
+    /// journal cannot be written.
     pub async fn unlink(&self, parent: u64, name: &str) -> FsResult<()> {
         let (dir, inode) = self.named(parent, name).await?;
         if inode.is_dir() {
             return Err(FsError::new(libc::EISDIR));
         }
-        self.unlink_inode(&dir, name, &inode).await
+        let admitted = self.admit_delete(&dir, &inode)?;
+        self.unlink_inode(&dir, name, &inode).await?;
+        admitted.keep();
+        Ok(())
     }
 
     pub(super) async fn unlink_inode(
@@ -62,10 +66,17 @@ impl Vfs {
     /// afresh first.
     ///
     /// # Errors
-    /// ENOTDIR, ENOTEMPTY, ENOENT, EROFS, EPERM in the root, and the drive's.
+    /// ENOTDIR, ENOTEMPTY, ENOENT, EROFS, EPERM in the root, EBUSY of the delete breaker, and the
+    /// drive's.
     pub async fn rmdir(&self, parent: u64, name: &str) -> FsResult<()> {
         let (dir, inode) = self.named(parent, name).await?;
-        self.rmdir_inode(&dir, name, &inode).await
+        if !inode.is_dir() {
+            return Err(FsError::new(libc::ENOTDIR));
+        }
+        let admitted = self.admit_delete(&dir, &inode)?;
+        self.rmdir_inode(&dir, name, &inode).await?;
+        admitted.keep();
+        Ok(())
     }
 
     pub(super) async fn rmdir_inode(

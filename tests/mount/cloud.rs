@@ -12,6 +12,7 @@ use panfuse::catalog::Catalog;
 use panfuse::content::{Stage, Volume};
 use panfuse::drive::DriveContext;
 use panfuse::fuse::{MountOptions, Mounted};
+use panfuse::guard::GuardSettings;
 use panfuse::net::{Budget, CredentialStore, Credentials, StoreError, SystemClock};
 use panfuse::profile::MemoryBreakers;
 use panfuse::transfer::{Engine, EngineParts, EngineSettings, Journal};
@@ -97,13 +98,15 @@ fn vfs_with(home: &Path, options: &MountOptions) -> Vfs {
         clock: Arc::new(SystemClock),
         settings: EngineSettings {
             parallel: 4,
-            threshold: None,
+            guards: GuardSettings::default(),
             buffer_bytes: 32 << 20,
             instance: "01234567".to_owned(),
         },
     });
     let mut settings = Settings {
         close: Close::Wait,
+        // So long that a test sees whether the kernel is told of what it missed.
+        negative_ttl: Duration::from_secs(3600),
         ..Settings::default()
     };
     options.apply(&mut settings);

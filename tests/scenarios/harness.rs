@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use panfuse::catalog::Catalog;
 use panfuse::content::{Stage, Volume};
 use panfuse::drive::{DriveContext, DriveError};
+use panfuse::guard::GuardSettings;
 use panfuse::net::{
     Budget, Clock, CredentialStore, Credentials, MemoryBreakerStore, Secret, StoreError,
     SystemClock,
@@ -60,6 +61,8 @@ pub struct RigOptions {
     pub clock: Arc<dyn Clock>,
     /// Further profiles of simulated accounts: the name, and the profile that has the account.
     pub twins: &'static [(&'static str, &'static str)],
+    /// The rest of the guards; `threshold` stands apart.
+    pub guards: GuardSettings,
 }
 
 impl Default for RigOptions {
@@ -72,6 +75,7 @@ impl Default for RigOptions {
             settings: |settings| settings,
             clock: Arc::new(SystemClock),
             twins: &[],
+            guards: GuardSettings::default(),
         }
     }
 }
@@ -354,7 +358,10 @@ async fn build(
         clock: options.clock.clone(),
         settings: EngineSettings {
             parallel: 4,
-            threshold: options.threshold,
+            guards: GuardSettings {
+                threshold: options.threshold,
+                ..options.guards
+            },
             buffer_bytes: 64 << 20,
             instance: "test".to_owned(),
         },

@@ -9,6 +9,7 @@ mod attributes;
 mod closing;
 mod copy_range;
 mod files;
+mod guards;
 mod listing;
 mod names;
 mod read_only;
