@@ -222,7 +222,7 @@ async fn bytes_of_a_close_that_failed_and_of_a_file_never_closed_are_kept() {
         .unwrap();
     rig.put("ali/refused.txt", b"refused").await.unwrap_err();
     let refused = ("refused.txt".to_owned(), b"refused".to_vec());
-    assert_eq!(recovered(&rig).await, [refused.clone()]);
+    assert_eq!(recovered(&rig).await, std::slice::from_ref(&refused));
     assert!(rig.names("ali").await.is_empty());
     let handle = rig.create("ali/open.txt").await.unwrap();
     rig.vfs.write(handle, 0, b"never closed").await.unwrap();

@@ -21,7 +21,7 @@ async fn refresh(rig: &Rig, path: &str) -> panfuse::vfs::FsResult<()> {
 // S-016
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stat_of_a_known_name_does_not_wait_for_a_provider_that_stalls() {
-    let clock = StillClock::new();
+    let clock = StillClock::now();
     let rig = Rig::with(ALI, &[], clock.options()).await;
     rig.seed("ali", "/d/a.txt", 10, 1);
     assert_eq!(rig.names("ali/d").await, ["a.txt"]);
@@ -55,7 +55,7 @@ async fn stat_of_a_known_name_does_not_wait_for_a_provider_that_stalls() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn statfs_shows_what_was_told_last_and_does_not_wait() {
     const UNKNOWN: u64 = 1 << 50;
-    let clock = StillClock::new();
+    let clock = StillClock::now();
     let rig = Rig::with(ALI, &[], clock.options()).await;
     rig.seed("ali", "/a.bin", 1000, 1);
     rig.world.set("ali", "total_size", "5000000").unwrap();
@@ -95,7 +95,7 @@ async fn statfs_shows_what_was_told_last_and_does_not_wait() {
 // S-020
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listing_is_kept_in_memory_and_on_disk_and_renewed_behind() {
-    let clock = StillClock::new();
+    let clock = StillClock::now();
     let mut rig = Rig::with(ALI, &[], clock.options()).await;
     rig.seed("ali", "/a.txt", 10, 1);
     assert_eq!(rig.names("ali").await, ["a.txt"]);
@@ -131,7 +131,7 @@ async fn a_listing_is_kept_in_memory_and_on_disk_and_renewed_behind() {
 // S-022
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listing_that_cannot_be_renewed_stays() {
-    let clock = StillClock::new();
+    let clock = StillClock::now();
     let rig = Rig::with(ALI, &[], clock.options()).await;
     rig.seed("ali", "/a.txt", 10, 1);
     assert_eq!(rig.names("ali").await, ["a.txt"]);
@@ -159,7 +159,7 @@ async fn a_listing_that_cannot_be_renewed_stays() {
 // S-022
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listing_is_shown_while_its_renewal_stalls() {
-    let clock = StillClock::new();
+    let clock = StillClock::now();
     let rig = Rig::with(ALI, &["here"], clock.options()).await;
     rig.seed("ali", "/d/a.txt", 10, 1);
     std::fs::write(outside(&rig, "here/x"), b"x").unwrap();
@@ -223,7 +223,7 @@ async fn a_removed_file_is_not_revived_by_a_listing() {
 // S-024
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_younger_than_the_declared_lag_stays_visible() {
-    let clock = StillClock::new();
+    let clock = StillClock::now();
     let rig = Rig::with(&["115_open"], &[], clock.options()).await;
     let volume = rig.vfs.engine().volume("115").unwrap();
     let lag = i64::try_from(volume.capabilities().listing_lag_ms).unwrap();

@@ -44,7 +44,7 @@ pub fn outside(rig: &Rig, path: &str) -> std::path::PathBuf {
 pub struct StillClock(Arc<AtomicI64>);
 
 impl StillClock {
-    pub fn new() -> StillClock {
+    pub fn now() -> StillClock {
         StillClock(Arc::new(AtomicI64::new(SystemClock.now_ms())))
     }
 
