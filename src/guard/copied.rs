@@ -31,6 +31,12 @@ impl Copied {
         self.when.contains_key(&hash(parts))
     }
 
+    /// As [`Copied::has`], and forgets it.
+    pub fn take(&mut self, now: i64, parts: &[&str]) -> bool {
+        self.prune(now);
+        self.when.remove(&hash(parts)).is_some()
+    }
+
     fn prune(&mut self, now: i64) {
         while let Some((at, hash)) = self.order.front().copied()
             && (self.order.len() >= REMEMBERED || now.saturating_sub(at) > LONGEST)
@@ -62,10 +68,14 @@ mod tests {
         for other in [&["p", "1", "w"][..], &["q", "1", "v"], &["p", "1"]] {
             assert!(!copied.has(0, other));
         }
+        assert!(!copied.take(0, &["q", "1", "v"]));
         // Copied again: the day starts anew.
         copied.add(1000, &["p", "1", "v"]);
         assert!(copied.has(LONGEST + 1, &["p", "1", "v"]));
         assert!(!copied.has(LONGEST + 1001, &["p", "1", "v"]));
+        copied.add(4000, &["p", "2"]);
+        assert!(copied.take(4000, &["p", "2"]));
+        assert!(!copied.take(4000, &["p", "2"]));
         for number in 0..REMEMBERED + 10 {
             copied.add(5000, &["p", &number.to_string()]);
         }

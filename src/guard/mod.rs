@@ -69,6 +69,7 @@ pub struct Guard {
     clock: Arc<dyn Clock>,
     deletes: Mutex<deletes::Breaker>,
     copied: Mutex<copied::Copied>,
+    same: Mutex<copied::Copied>,
     approvals: Mutex<approval::Approvals>,
     policies: RwLock<policy::Directories>,
 }
@@ -83,6 +84,7 @@ impl Guard {
                 &catalog,
             )),
             copied: Mutex::default(),
+            same: Mutex::default(),
             approvals: Mutex::default(),
             policies: RwLock::new(policy::Directories::load(&catalog)),
             catalog,
@@ -111,6 +113,10 @@ impl Guard {
 
     fn lock_copied(&self) -> std::sync::MutexGuard<'_, copied::Copied> {
         self.copied.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_same(&self) -> std::sync::MutexGuard<'_, copied::Copied> {
+        self.same.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Admits a removal that destroys the last known place of something. It is counted until the
@@ -154,6 +160,20 @@ impl Guard {
         let now = self.clock.now_ms();
         self.lock_copied()
             .has(now, &[profile, id.as_str(), version])
+    }
+
+    /// A node was copied onto itself through another profile of its account: the removal of the
+    /// source, with which `mv` ends, must not remove the target too.
+    pub fn note_same(&self, profile: &str, id: &NodeId) {
+        let now = self.clock.now_ms();
+        self.lock_same().add(now, &[profile, id.as_str()]);
+    }
+
+    /// Whether the next removal of this node is the end of such a copy. Tells it once: a second
+    /// removal is meant.
+    pub fn take_same(&self, profile: &str, id: &NodeId) -> bool {
+        let now = self.clock.now_ms();
+        self.lock_same().take(now, &[profile, id.as_str()])
     }
 
     /// Something was moved out of this directory (as `mv` does): its own removal loses nothing.

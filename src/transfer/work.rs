@@ -105,6 +105,8 @@ impl Work<'_> {
         let old = place.replaces.as_ref()?;
         let same = remote.node().id == old.id && remote.volume().same_account(&self.volume);
         same.then(|| {
+            let source = &remote.volume().name;
+            self.engine.guard().note_same(source, &remote.node().id);
             let result = self.result(Phase::P0, "provider_copy", VerifyMode::Hash, "no_conflict");
             (old.clone(), result)
         })

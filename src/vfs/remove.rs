@@ -37,6 +37,19 @@ impl Vfs {
         inode: &Arc<Inode>,
     ) -> FsResult<()> {
         let volume = inode.volume.clone().ok_or(FsError::new(libc::EPERM))?;
+        let published = {
+            let state = inode.state();
+            state.node.clone().filter(|_| state.draft.is_none())
+        };
+        let guard = self.engine().guard();
+        if published.is_some_and(|node| guard.take_same(&volume.name, &node.id)) {
+            // `mv` between two profiles of one account: its target is this very node.
+            tracing::warn!(
+                profile = %volume.name, name,
+                "nothing is removed: this is the file that it was copied to"
+            );
+            return Ok(());
+        }
         let node = {
             let _settled = inode.settle.lock().await;
             let mut state = inode.state();

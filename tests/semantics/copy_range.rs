@@ -154,3 +154,31 @@ async fn a_node_that_two_profiles_show_is_not_copied_onto_itself() {
     rig.settle().await;
     assert_eq!(rig.world.tree("ali").unwrap(), tree);
 }
+
+// S-082: the file was in the trash, and gone from both profiles.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mv_between_two_profiles_of_one_account_keeps_the_file() {
+    let options = RigOptions {
+        twins: &[("again", "ali")],
+        ..RigOptions::default()
+    };
+    let rig = Rig::with(&["aliyundrive_open"], &[], options).await;
+    rig.seed("ali", "/a.bin", 100_000, 3);
+    assert_eq!(rig.names("ali").await, ["a.bin"]);
+    assert_eq!(rig.names("again").await, ["a.bin"]);
+    let tree = rig.world.tree("ali").unwrap();
+    // What `mv` does when the target exists: it goes first, and the source goes last.
+    rig.rm("again/a.bin").await.unwrap();
+    rig.cp("ali/a.bin", "again/a.bin").await.unwrap();
+    rig.rm("ali/a.bin").await.unwrap();
+    rig.settle().await;
+    assert_eq!(rig.world.tree("ali").unwrap(), tree);
+    let stored = rig.world.read("ali", "/a.bin", 0, 100_000).unwrap();
+    for path in ["ali/a.bin", "again/a.bin"] {
+        assert!(rig.get(path).await.unwrap() == stored[..], "{path}");
+    }
+    // Removed once more it is meant.
+    rig.rm("ali/a.bin").await.unwrap();
+    rig.settle().await;
+    assert_eq!(rig.world.tree("ali").unwrap()["items"][0]["trashed"], true);
+}
