@@ -42,7 +42,7 @@ use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 
-pub use entry::{Entry, LocalAttrs, NodeKey};
+pub use entry::{Entry, LocalAttrs, NodeKey, relative_to};
 pub use listings::Listing;
 pub use records::Stats;
 pub use schema::CatalogError;
