@@ -12,8 +12,8 @@ use source::Source;
 /// Paragraphs that no test cites yet. This list must shrink: one that is cited must go from it.
 const UNTESTED: &[u16] = &[
     3, 5, 6, 7, 8, 10, 11, 16, 17, 20, 22, 24, 32, 34, 36, 40, 42, 43, 52, 53, 54, 55, 57, 58, 59,
-    61, 62, 70, 74, 75, 76, 77, 79, 81, 82, 83, 85, 88, 91, 93, 104, 111, 114, 131, 141, 142, 143,
-    144, 145, 146,
+    61, 62, 70, 74, 75, 76, 77, 79, 81, 82, 83, 85, 88, 91, 93, 104, 114, 131, 141, 142, 143, 145,
+    146,
 ];
 
 /// The number of an anchor `S-nnn` at the start of `text`.

@@ -116,8 +116,11 @@ impl Engine {
         self.lock_parked().push(parked);
         let engine = self.clone();
         tokio::spawn(with_priority(Priority::Background, async move {
-            tokio::time::sleep(pause).await;
-            engine.finish_hold(&id).await;
+            tokio::select! {
+                // The next start does it.
+                () = engine.stopping().cancelled() => {}
+                () = tokio::time::sleep(pause) => engine.finish_hold(&id).await,
+            }
         }));
         Ok(())
     }

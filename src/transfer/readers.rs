@@ -119,8 +119,12 @@ impl Engine {
             let (engine, gone) = (self.clone(), draft.gone());
             drop(draft);
             tokio::spawn(with_priority(Priority::Background, async move {
-                gone.cancelled().await;
-                engine.release_parked(&id).await;
+                // At the end of the program drafts go too, and nobody knows what becomes of them.
+                tokio::select! {
+                    biased;
+                    () = engine.stopping().cancelled() => {}
+                    () = gone.cancelled() => engine.release_parked(&id).await,
+                }
             }));
         }
     }

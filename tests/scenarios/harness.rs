@@ -52,6 +52,8 @@ pub struct RigOptions {
     pub close: Close,
     pub threshold: Option<u64>,
     pub stage_budget: u64,
+    /// Changes every volume before it is mounted.
+    pub volume: fn(Volume) -> Volume,
 }
 
 impl Default for RigOptions {
@@ -60,6 +62,7 @@ impl Default for RigOptions {
             close: Close::Auto,
             threshold: None,
             stage_budget: 1 << 32,
+            volume: |volume| volume,
         }
     }
 }
@@ -310,7 +313,9 @@ async fn build(
             account: format!("{}/{}", profile.provider, profile.account),
             ..context(dir)
         };
-        volumes.push(open(&profile.provider, &profile.name, context).unwrap());
+        volumes.push((options.volume)(
+            open(&profile.provider, &profile.name, context).unwrap(),
+        ));
     }
     for name in locals {
         let path = dir.join("locals").join(name);
@@ -323,7 +328,7 @@ async fn build(
             account: format!("local/{name}"),
             ..context(dir)
         };
-        volumes.push(open("local", name, context).unwrap());
+        volumes.push((options.volume)(open("local", name, context).unwrap()));
     }
     let engine = Engine::new(EngineParts {
         volumes,

@@ -6,8 +6,12 @@
 mod harness;
 
 mod attributes;
+mod controlled;
 mod files;
 mod names;
+mod paths;
+mod sources;
+mod swaps;
 
 use harness::{Rig, RigOptions};
 
