@@ -191,7 +191,7 @@ impl Row {
 }
 
 /// The rest of `id` after the path `parent`, when it is a path below it.
-pub(super) fn relative_to<'a>(id: &'a str, parent: &str) -> Option<&'a str> {
+pub fn relative_to<'a>(id: &'a str, parent: &str) -> Option<&'a str> {
     let rest = id.strip_prefix(parent)?;
     (!rest.is_empty() && (parent.ends_with('/') || rest.starts_with('/'))).then_some(rest)
 }

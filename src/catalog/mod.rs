@@ -44,7 +44,7 @@ use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 
-pub use entry::{Entry, LocalAttrs, NodeKey};
+pub use entry::{Entry, LocalAttrs, NodeKey, relative_to};
 pub use listings::Listing;
 pub use policies::Policy;
 pub use records::Stats;

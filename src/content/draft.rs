@@ -5,8 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{ContentRef, ExtentMap, SealedDraft, Source, Stage, StageError, StageFile, StageNote};
+use super::{
+    ContentRef, ExtentMap, RemoteContent, SealedDraft, Source, Stage, StageError, StageFile,
+    StageNote,
+};
 use crate::drive::{Content, DriveError, ErrorKind, Result, collect};
 use crate::fingerprint::Fingerprints;
 
@@ -18,6 +22,8 @@ pub struct Draft {
     stage: Arc<Stage>,
     note: Mutex<StageNote>,
     state: Mutex<State>,
+    gone: CancellationToken,
+    _alive: DropGuard,
 }
 
 struct State {
@@ -30,33 +36,39 @@ struct State {
 impl Draft {
     /// An empty draft.
     pub fn empty(stage: Arc<Stage>, note: StageNote) -> Self {
-        let state = State {
-            size: 0,
-            extents: ExtentMap::default(),
-            file: None,
-            changed: false,
-        };
-        Draft {
-            stage,
-            note: Mutex::new(note),
-            state: Mutex::new(state),
-        }
+        Draft::with(stage, note, 0, ExtentMap::default())
     }
 
     /// A draft that starts as `base`. Nothing is read.
     pub fn over(stage: Arc<Stage>, note: StageNote, base: ContentRef) -> Self {
         let size = base.size();
-        let state = State {
-            size,
-            extents: ExtentMap::of(base, size),
-            file: None,
-            changed: false,
-        };
+        Draft::with(stage, note, size, ExtentMap::of(base, size))
+    }
+
+    fn with(stage: Arc<Stage>, note: StageNote, size: u64, extents: ExtentMap) -> Self {
+        let gone = CancellationToken::new();
         Draft {
             stage,
             note: Mutex::new(note),
-            state: Mutex::new(state),
+            state: Mutex::new(State {
+                size,
+                extents,
+                file: None,
+                changed: false,
+            }),
+            _alive: gone.clone().drop_guard(),
+            gone,
         }
+    }
+
+    /// Ends when the draft is dropped: committed or thrown away.
+    pub fn gone(&self) -> CancellationToken {
+        self.gone.clone()
+    }
+
+    /// The remote nodes whose bytes it refers to.
+    pub fn remotes(&self) -> Vec<Arc<RemoteContent>> {
+        super::sealed::remotes_of(&self.state().extents)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

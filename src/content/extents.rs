@@ -150,6 +150,16 @@ impl ExtentMap {
         pieces
     }
 
+    /// The contents that it refers to; one that gives several pieces comes several times.
+    pub fn contents(&self) -> impl Iterator<Item = &ContentRef> {
+        self.by_start
+            .values()
+            .filter_map(|(_, source)| match source {
+                Source::Content { content, .. } => Some(content),
+                Source::Stage | Source::Zero => None,
+            })
+    }
+
     /// Whether every byte below `size` comes from the stage or is zero.
     pub fn is_local(&self) -> bool {
         self.by_start

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `volume` | [`Volume`]: a mounted drive with the name of its profile |
 //! | `remote` | [`RemoteContent`]: a node at one version; reads go on after a cut |
+//! | `moves` | [`NodesInUse`]: contents follow when their node is renamed |
 //! | `extents` | [`ExtentMap`]: which bytes come from where |
 //! | `draft` | [`Draft`]: a file being written |
 //! | `sealed` | [`SealedDraft`]: a draft that will not change any more |
@@ -14,6 +15,7 @@
 mod disk;
 mod draft;
 mod extents;
+mod moves;
 mod reference;
 mod remote;
 mod sealed;
@@ -23,6 +25,7 @@ mod volume;
 pub use disk::{Space, space_of};
 pub use draft::Draft;
 pub use extents::{ExtentMap, Piece, Source};
+pub use moves::{Move, NodesInUse, moved_id};
 pub use reference::{ContentRecord, ContentRef, PieceRecord};
 pub use remote::RemoteContent;
 pub use sealed::SealedDraft;

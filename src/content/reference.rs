@@ -73,6 +73,14 @@ impl ContentRef {
         }
     }
 
+    /// The remote nodes whose bytes it needs.
+    pub fn remotes(&self) -> Vec<Arc<RemoteContent>> {
+        match self {
+            ContentRef::Remote(remote) => vec![remote.clone()],
+            ContentRef::Sealed(sealed) => sealed.remotes(),
+        }
+    }
+
     /// Its form in the journal.
     pub fn record(&self) -> ContentRecord {
         match self {
@@ -138,6 +146,34 @@ pub enum ContentRecord {
         /// What it is made of; gaps are zeros.
         pieces: Vec<PieceRecord>,
     },
+}
+
+impl ContentRecord {
+    /// Calls `change` for every node of `profile` that it names, with its id and version; whether
+    /// one of the calls said that it changed something.
+    pub fn rename_nodes(
+        &mut self,
+        in_profile: &str,
+        change: &mut dyn FnMut(&mut NodeId, &mut String) -> bool,
+    ) -> bool {
+        match self {
+            ContentRecord::Remote {
+                profile,
+                id,
+                version,
+                ..
+            } => profile == in_profile && change(id, version),
+            ContentRecord::Sealed { pieces, .. } => {
+                let mut changed = false;
+                for piece in pieces {
+                    if let Some((record, _)) = &mut piece.from {
+                        changed |= record.rename_nodes(in_profile, change);
+                    }
+                }
+                changed
+            }
+        }
+    }
 }
 
 /// A piece of a sealed draft in the journal.

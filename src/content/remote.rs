@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
+use tokio::sync::watch;
 
 use super::{ContentRecord, Volume};
 use crate::catalog::Catalog;
@@ -19,10 +20,21 @@ use crate::net::Retry;
 /// How often a stream is taken up again without any progress in between.
 const CUTS_IN_A_ROW: u32 = 5;
 
-/// A node at one version.
+/// How long a reader whose node is not where it was waits for a rename of ours to tell where.
+const LONGEST_MOVE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Where the node is now.
+struct Whereabouts {
+    node: Arc<Node>,
+    /// Renames of ours under way that touch it.
+    moving: u32,
+}
+
+/// A node at one version. A rename of ours may give it another id or version; its bytes stay.
 pub struct RemoteContent {
     volume: Volume,
-    node: Node,
+    size: u64,
+    place: watch::Sender<Whereabouts>,
     known: Mutex<Fingerprints>,
     catalog: Arc<Catalog>,
     fetched: Arc<AtomicU64>,
@@ -35,7 +47,11 @@ impl RemoteContent {
         known.merge(&catalog.recall(node.size, &known));
         RemoteContent {
             volume,
-            node,
+            size: node.size,
+            place: watch::Sender::new(Whereabouts {
+                node: Arc::new(node),
+                moving: 0,
+            }),
             known: Mutex::new(known),
             catalog,
             fetched: Arc::new(AtomicU64::new(0)),
@@ -47,9 +63,24 @@ impl RemoteContent {
         &self.volume
     }
 
-    /// The node.
-    pub fn node(&self) -> &Node {
-        &self.node
+    /// The node as it is now.
+    pub fn node(&self) -> Arc<Node> {
+        self.place.borrow().node.clone()
+    }
+
+    /// A rename of ours that touches it begins: a reader that does not find it waits.
+    pub(super) fn move_begins(&self) {
+        self.place.send_modify(|place| place.moving += 1);
+    }
+
+    /// That rename is over; `node` is what it is now, when anything changed.
+    pub(super) fn move_ends(&self, node: Option<Node>) {
+        self.place.send_modify(|place| {
+            place.moving = place.moving.saturating_sub(1);
+            if let Some(node) = node {
+                place.node = Arc::new(node);
+            }
+        });
     }
 
     /// Bytes read from the drive so far.
@@ -61,14 +92,14 @@ impl RemoteContent {
     pub fn teach(&self, learned: &Fingerprints) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.merge(learned);
-        self.catalog.learn(self.node.size, &known);
+        self.catalog.learn(self.size, &known);
     }
 
     /// Forgets a claim that turned out false, everywhere.
     pub fn distrust(&self, kind: Kind) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(claim) = known.get(kind).cloned() {
-            self.catalog.distrust(self.node.size, kind, &claim.value);
+            self.catalog.distrust(self.size, kind, &claim.value);
             known.forget(kind);
         }
     }
@@ -78,26 +109,35 @@ impl RemoteContent {
     /// # Errors
     /// `Changed` when it does not, `NotFound` when it is gone.
     pub async fn check_unchanged(&self) -> Result<()> {
-        let now = self.volume.drive.stat(&self.node.id).await?;
-        if now.size != self.node.size || now.version != self.node.version {
-            return Err(DriveError::new(
-                ErrorKind::Changed,
-                format!(
-                    "{} on {} changed while it was copied",
-                    self.node.name, self.volume.name
+        let mut place = self.place.subscribe();
+        let mut node = self.node();
+        loop {
+            let outcome = match self.volume.drive.stat(&node.id).await {
+                Ok(now) if now.size == self.size && now.version == node.version => return Ok(()),
+                Ok(_) => DriveError::new(
+                    ErrorKind::Changed,
+                    format!(
+                        "{} on {} changed while it was copied",
+                        node.name, self.volume.name
+                    ),
                 ),
-            ));
+                Err(error) => error,
+            };
+            node = match moved_meanwhile(&mut place, &node, &outcome).await {
+                Some(elsewhere) => elsewhere,
+                None => return Err(outcome),
+            };
         }
-        Ok(())
     }
 
     /// Its form in the journal.
     pub fn record(&self) -> ContentRecord {
+        let node = self.node();
         ContentRecord::Remote {
             profile: self.volume.name.to_string(),
-            id: self.node.id.clone(),
-            size: self.node.size,
-            version: self.node.version.clone(),
+            id: node.id.clone(),
+            size: self.size,
+            version: node.version.clone(),
         }
     }
 }
@@ -107,7 +147,9 @@ impl fmt::Debug for RemoteContent {
         write!(
             f,
             "RemoteContent({}:{}, {} bytes)",
-            self.volume.name, self.node.id, self.node.size
+            self.volume.name,
+            self.node().id,
+            self.size
         )
     }
 }
@@ -115,7 +157,7 @@ impl fmt::Debug for RemoteContent {
 #[async_trait]
 impl Content for RemoteContent {
     fn size(&self) -> u64 {
-        self.node.size
+        self.size
     }
 
     fn known(&self) -> Fingerprints {
@@ -126,15 +168,16 @@ impl Content for RemoteContent {
     }
 
     async fn stream(&self, range: Range<u64>) -> Result<ByteStream> {
-        if range.start > range.end || range.end > self.node.size {
+        if range.start > range.end || range.end > self.size {
             return Err(DriveError::new(
                 ErrorKind::Invalid,
-                format!("range {range:?} is outside of {} bytes", self.node.size),
+                format!("range {range:?} is outside of {} bytes", self.size),
             ));
         }
         let reader = Reader {
             volume: self.volume.clone(),
-            node: self.node.clone(),
+            node: self.node(),
+            place: self.place.subscribe(),
             left: range,
             stream: None,
             cuts: 0,
@@ -162,9 +205,9 @@ impl Content for RemoteContent {
         }
         match kind {
             Kind::Cid | Kind::HeadMd5 { .. } | Kind::HeadSha1 { .. } => {
-                Cost::SmallRanges(kind.bytes_needed(self.node.size))
+                Cost::SmallRanges(kind.bytes_needed(self.size))
             }
-            _ => Cost::FullRead(self.node.size),
+            _ => Cost::FullRead(self.size),
         }
     }
 
@@ -175,7 +218,7 @@ impl Content for RemoteContent {
                 .usable(kind)
                 .map(|known| known.value.to_string())),
             Cost::OneCall => {
-                let Some(known) = self.volume.drive.fingerprint(&self.node, kind).await? else {
+                let Some(known) = self.volume.drive.fingerprint(&self.node(), kind).await? else {
                     return Ok(None);
                 };
                 let value = known.value.to_string();
@@ -188,10 +231,27 @@ impl Content for RemoteContent {
     }
 }
 
+/// Where the node is when a rename of ours is why `used` was not found or looks changed.
+async fn moved_meanwhile(
+    place: &mut watch::Receiver<Whereabouts>,
+    used: &Node,
+    error: &DriveError,
+) -> Option<Arc<Node>> {
+    if !matches!(error.kind, ErrorKind::NotFound | ErrorKind::Changed) {
+        return None;
+    }
+    let settled = place.wait_for(|place| place.moving == 0);
+    // When the content is dropped or the rename does not end, what is known now counts.
+    let _ = tokio::time::timeout(LONGEST_MOVE, settled).await;
+    let now = place.borrow().node.clone();
+    (now.id != used.id || now.version != used.version).then_some(now)
+}
+
 /// Reads a range and goes on where a cut left it.
 struct Reader {
     volume: Volume,
-    node: Node,
+    node: Arc<Node>,
+    place: watch::Receiver<Whereabouts>,
     left: Range<u64>,
     stream: Option<ByteStream>,
     cuts: u32,
@@ -214,6 +274,10 @@ impl Reader {
                 Err(error) => error,
             };
             self.stream = None;
+            if let Some(node) = moved_meanwhile(&mut self.place, &self.node, &error).await {
+                self.node = node;
+                continue;
+            }
             self.cuts += 1;
             let pause = match error.retry {
                 Retry::Never => None,

@@ -47,6 +47,11 @@ impl SealedDraft {
         self.extents.is_local()
     }
 
+    /// The remote nodes whose bytes it refers to.
+    pub fn remotes(&self) -> Vec<Arc<super::RemoteContent>> {
+        remotes_of(&self.extents)
+    }
+
     /// Its stage file.
     pub fn file(&self) -> Option<&Arc<StageFile>> {
         self.file.as_ref()
@@ -130,6 +135,19 @@ impl SealedDraft {
             file.discard();
         }
     }
+}
+
+/// The remote nodes that these extents refer to, each once.
+pub(super) fn remotes_of(extents: &ExtentMap) -> Vec<Arc<super::RemoteContent>> {
+    let mut all: Vec<Arc<super::RemoteContent>> = Vec::new();
+    for content in extents.contents() {
+        for remote in content.remotes() {
+            if !all.iter().any(|known| Arc::ptr_eq(known, &remote)) {
+                all.push(remote);
+            }
+        }
+    }
+    all
 }
 
 impl fmt::Debug for SealedDraft {

@@ -117,6 +117,7 @@ pub struct Conversation<'a> {
     content: &'a dyn Content,
     budget: ReadBudget,
     spent: AtomicU64,
+    name_is_free: bool,
 }
 
 impl<'a> Conversation<'a> {
@@ -126,7 +127,21 @@ impl<'a> Conversation<'a> {
             content,
             budget,
             spent: AtomicU64::new(0),
+            name_is_free: false,
         }
+    }
+
+    /// Tells the driver what the caller knows about the name: a listing of the directory that is
+    /// still fresh does not have it, or nobody else would choose it.
+    pub fn knowing_the_name_is_free(mut self, free: bool) -> Self {
+        self.name_is_free = free;
+        self
+    }
+
+    /// Whether the driver need not look for itself that the name is free, where its provider
+    /// would not refuse a taken one.
+    pub fn name_is_free(&self) -> bool {
+        self.name_is_free
     }
 
     /// Size of the content.

@@ -1,12 +1,16 @@
 //! What was made becomes the file: journaled, verified, and given its name.
 
+use std::sync::Arc;
+
 use super::destination::Place;
 use super::publish;
 use super::record::Swap;
 use super::result::{Phase, TransferResult, VerifyMode};
+use super::swap::Swapping;
 use super::verify::{samples, verify};
-use super::work::{Made, Work, replaced};
-use crate::drive::{Content, ErrorKind, Node, OnConflict, Result, UploadRequest};
+use super::work::{Made, Work};
+use crate::content::RemoteContent;
+use crate::drive::{Content, Node, OnConflict, Result, UploadRequest};
 use crate::fingerprint::{Kind, Known, Origin};
 
 impl Work<'_> {
@@ -70,6 +74,8 @@ impl Work<'_> {
         request: &UploadRequest,
     ) -> Result<(Node, TransferResult)> {
         let _settled = self.destination.settle().await;
+        // The place may have changed: it must not be renamed above while the name is settled.
+        self.enter().await?;
         let place = self.place()?;
         let old = place.replaces.as_ref().filter(|old| old.id != made.node.id);
         let in_place = request.on_conflict == OnConflict::Replace && request.name == place.name;
@@ -87,28 +93,18 @@ impl Work<'_> {
             }
             Some(_) if in_place => (made.node, "overwrite_existing"),
             Some(old) => {
-                let id = self.task.id.as_str();
-                let max = self.volume.capabilities().max_name_bytes.min(255);
-                let aside = publish::temporary_name(
-                    &old.name,
-                    self.engine.instance(),
-                    &format!("old{id}"),
-                    max,
-                );
-                let swap = Swap {
-                    new: made.node.id.clone(),
-                    old: replaced(old),
-                    aside,
-                };
+                let id = &self.task.id;
+                let made = &made.node;
                 {
                     let mut record = self.record.lock().await;
+                    let swap = Swap::new(self.engine, &self.volume, id, made, Some(old), &place);
                     record.parent = place.parent.clone();
                     record.name = place.name.clone();
-                    record.swap = Some(swap.clone());
+                    record.swap = Some(swap);
                     self.engine.journal_put(&record).await?;
                 }
-                let node =
-                    publish::swap(self.engine, &self.volume, made.node, &place, &swap).await?;
+                let own = self.content.remotes();
+                let node = self.swapping(&own).begin(made.clone(), Some(old)).await?;
                 (node, "overwrite_by_replace")
             }
         };
@@ -120,20 +116,30 @@ impl Work<'_> {
         Ok((node, result))
     }
 
-    /// Recovery of a swap that we died in.
+    fn swapping<'a>(&'a self, own: &'a [Arc<RemoteContent>]) -> Swapping<'a> {
+        Swapping {
+            engine: self.engine,
+            volume: &self.volume,
+            record: self.record,
+            own,
+        }
+    }
+
+    /// A swap that an earlier attempt, or an earlier start, did not bring to its end.
     pub(super) async fn finish_swap(
         &self,
         place: &Place,
     ) -> Result<Option<(Node, TransferResult)>> {
-        let Some(swap) = self.record.lock().await.swap.clone() else {
+        if self.record.lock().await.swap.is_none() {
+            return Ok(None);
+        }
+        let Some(mut node) = self.swapping(&self.content.remotes()).resume().await? else {
             return Ok(None);
         };
-        let new = match self.volume.drive.stat(&swap.new).await {
-            Ok(new) => new,
-            Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let node = publish::swap(self.engine, &self.volume, new, place, &swap).await?;
+        if node.parent != place.parent || node.name != place.name {
+            // The destination was renamed since.
+            node = publish::settle(&self.volume, node, place, None).await?;
+        }
         let result = self.result(
             Phase::P4,
             self.strategy(),

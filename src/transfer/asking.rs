@@ -1,8 +1,10 @@
 //! P0 to P2: a copy at the provider, and the question whether the target has the content.
 
 use super::destination::Place;
+use super::publish::is_temporary_name;
 use super::result::Phase;
 use super::work::{Asked, Made, Work};
+use crate::catalog::Listing;
 use crate::content::ContentRef;
 use crate::drive::{Attempt, Content, Conversation, ErrorKind, ReadBudget, Result, UploadRequest};
 
@@ -29,7 +31,7 @@ impl Work<'_> {
         let copied = self
             .volume
             .drive
-            .copy(remote.node(), &request.parent, &request.name)
+            .copy(&remote.node(), &request.parent, &request.name)
             .await;
         match copied {
             Ok(node) => {
@@ -53,7 +55,8 @@ impl Work<'_> {
         budget: ReadBudget,
         after: Option<Phase>,
     ) -> Result<Asked> {
-        let conversation = Conversation::new(&self.content, budget);
+        let conversation = Conversation::new(&self.content, budget)
+            .knowing_the_name_is_free(self.is_free(request));
         self.task.progress.call();
         let attempt = self.volume.drive.fast_upload(request, &conversation).await;
         match attempt {
@@ -96,6 +99,24 @@ impl Work<'_> {
             Err(error) if matches!(error.kind, ErrorKind::OverBudget(_)) => Ok(Asked::NeedsReading),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether nobody has the name, as far as a fresh listing tells, or nobody else would take it.
+    fn is_free(&self, request: &UploadRequest) -> bool {
+        let catalog = self.engine.catalog();
+        let fresh = |listing: &Listing| {
+            let age = self.engine.now_ms().saturating_sub(listing.fetched_at);
+            listing.complete && (0..self.volume.ttl_ms).contains(&age)
+        };
+        is_temporary_name(&request.name)
+            || catalog
+                .find(&self.volume.name, &request.parent)
+                .iter()
+                .filter_map(|dir| catalog.listing(dir.key))
+                .any(|listing| {
+                    let mut entries = listing.entries.iter();
+                    fresh(&listing) && !entries.any(|entry| entry.node.name == request.name)
+                })
     }
 
     /// A miss is final when everything that was said about the content is trusted.

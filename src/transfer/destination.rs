@@ -1,13 +1,13 @@
 //! Where a transfer ends up. A draft belongs to its inode, not to its name: the place is asked
 //! when it matters, and may have changed since.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::{Task, TransferResult};
-use crate::content::ContentRef;
+use crate::content::{ContentRef, moved_id};
 use crate::drive::{DriveError, Node, NodeId};
 
 /// A name in a directory of a drive.
@@ -29,6 +29,12 @@ pub trait Destination: Send + Sync {
 
     /// Where it belongs now; `None` when it was removed meanwhile.
     fn place(&self) -> Option<Place>;
+
+    /// A directory of `profile` has another id now; so has what is below it. A place that is asked
+    /// of the tree knows that already.
+    fn follow(&self, profile: &str, from: &NodeId, to: &NodeId) {
+        let _ = (profile, from, to);
+    }
 
     /// Held while the last name is settled, so that a rename waits or comes before.
     async fn settle(&self) -> MutexGuard<'_, ()>;
@@ -53,7 +59,7 @@ pub trait Destination: Send + Sync {
 /// A place that nobody moves: transfers taken up from the journal.
 pub struct FixedDestination {
     profile: String,
-    place: Place,
+    place: std::sync::Mutex<Place>,
     lock: Mutex<()>,
     made: OnceLock<Node>,
 }
@@ -63,7 +69,7 @@ impl FixedDestination {
     pub fn new(profile: String, place: Place) -> Self {
         FixedDestination {
             profile,
-            place,
+            place: std::sync::Mutex::new(place),
             lock: Mutex::new(()),
             made: OnceLock::new(),
         }
@@ -82,7 +88,25 @@ impl Destination for FixedDestination {
     }
 
     fn place(&self) -> Option<Place> {
-        Some(self.place.clone())
+        let place = self.place.lock();
+        Some(place.unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    fn follow(&self, profile: &str, from: &NodeId, to: &NodeId) {
+        if profile != self.profile {
+            return;
+        }
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(parent) = moved_id(&place.parent, from, to) {
+            place.parent = parent;
+        }
+        if let Some(old) = &mut place.replaces {
+            for id in [&mut old.id, &mut old.parent] {
+                if let Some(now) = moved_id(id, from, to) {
+                    *id = now;
+                }
+            }
+        }
     }
 
     async fn settle(&self) -> MutexGuard<'_, ()> {

@@ -8,23 +8,19 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::destination::Destination;
+use super::gates::Gates;
 use super::journal::Journal;
 use super::parked::Parking;
-use super::publish;
+use super::readers::OpenDrafts;
 use super::record::TransferRecord;
-use super::result::TransferResult;
 use super::stream::Buffers;
 use super::task::{Progress, Task, TaskState};
-use super::work::Work;
 use crate::catalog::Catalog;
-use crate::content::{ContentRef, Stage, Volume};
-use crate::drive::{Content, DriveError, ErrorKind, NodeId, PartReceipt, Result};
+use crate::content::{ContentRef, NodesInUse, RemoteContent, Stage, Volume};
+use crate::drive::{Content, DriveError, ErrorKind, Node, PartReceipt, Result};
 use crate::fingerprint::{Fingerprints, Kind};
 use crate::guard::{Guard, GuardSettings};
 use crate::net::{Clock, Priority, with_priority};
-
-/// Pauses before an acknowledged transfer is tried again; the last one repeats.
-const PAUSES: [u64; 6] = [2, 10, 30, 120, 600, 1800];
 
 /// How many finished transfers are remembered for `task ls`.
 const REMEMBERED: usize = 500;
@@ -80,15 +76,27 @@ pub struct TransferSpec {
     pub after: Option<Arc<Task>>,
 }
 
+/// A transfer that is not over: its record, and who wants it.
+#[derive(Clone)]
+pub(super) struct Active {
+    pub record: Arc<tokio::sync::Mutex<TransferRecord>>,
+    pub destination: Arc<dyn Destination>,
+    /// Whether it is only being cleaned up.
+    pub given_up: bool,
+}
+
 struct Inner {
     parts: EngineParts,
     volumes: RwLock<HashMap<Arc<str>, Volume>>,
     background: Semaphore,
     buffers: Buffers,
     tasks: Mutex<Vec<Arc<Task>>>,
-    records: Mutex<HashMap<String, Arc<tokio::sync::Mutex<TransferRecord>>>>,
+    records: Mutex<HashMap<String, Active>>,
     parking: Parking,
     guard: Arc<Guard>,
+    nodes: Arc<NodesInUse>,
+    drafts: OpenDrafts,
+    gates: Arc<Gates>,
     stopping: CancellationToken,
 }
 
@@ -119,6 +127,9 @@ impl Engine {
                     parts.catalog.clone(),
                     parts.clock.clone(),
                 )),
+                nodes: Arc::default(),
+                drafts: OpenDrafts::default(),
+                gates: Arc::default(),
                 stopping: CancellationToken::new(),
                 parts,
             }),
@@ -175,6 +186,38 @@ impl Engine {
 
     pub(super) fn parking(&self) -> &Parking {
         &self.inner.parking
+    }
+
+    /// The nodes whose contents are in use.
+    pub(super) fn nodes(&self) -> &Arc<NodesInUse> {
+        &self.inner.nodes
+    }
+
+    pub(super) fn drafts(&self) -> &OpenDrafts {
+        &self.inner.drafts
+    }
+
+    pub(super) fn gates(&self) -> &Arc<Gates> {
+        &self.inner.gates
+    }
+
+    /// The content of a node. It follows when the node is renamed here.
+    pub fn content(&self, volume: Volume, node: Node) -> Arc<RemoteContent> {
+        self.inner
+            .nodes
+            .content(volume, node, self.catalog().clone())
+    }
+
+    /// Ends when no new attempt is to be begun.
+    pub(super) fn stopping(&self) -> &CancellationToken {
+        &self.inner.stopping
+    }
+
+    /// Transfers that are not over.
+    pub(super) fn active(&self) -> Vec<Active> {
+        let records = self.inner.records.lock();
+        let records = records.unwrap_or_else(PoisonError::into_inner);
+        records.values().cloned().collect()
     }
 
     /// A turn among the transfers that nobody waits for.
@@ -245,30 +288,23 @@ impl Engine {
             .clone()
     }
 
-    /// Transfers that are not verified yet and read this node.
-    pub fn readers_of(&self, profile: &str, id: &NodeId) -> Vec<String> {
-        self.tasks()
-            .iter()
-            .filter(|task| {
-                let reads = task.source_node.as_ref();
-                let verified = match task.state() {
-                    TaskState::Done(_) | TaskState::Cancelled => true,
-                    TaskState::Failed(_) => !self.is_tried_again(&task.id),
-                    TaskState::Queued | TaskState::Running | TaskState::Promised => false,
-                };
-                reads.is_some_and(|(p, i)| p == profile && i == id) && !verified
-            })
-            .map(|task| task.id.clone())
-            .collect()
-    }
-
     /// Whether a transfer that failed is going to be tried again.
     pub(super) fn is_tried_again(&self, id: &str) -> bool {
         self.inner
             .records
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(id)
+            .get(id)
+            .is_some_and(|active| !active.given_up)
+    }
+
+    /// A transfer is not tried again: from here on it is only cleaned up.
+    pub(super) fn gave_up(&self, id: &str) {
+        let records = self.inner.records.lock();
+        let mut records = records.unwrap_or_else(PoisonError::into_inner);
+        if let Some(active) = records.get_mut(id) {
+            active.given_up = true;
+        }
     }
 
     /// Starts a transfer. When it is `acknowledged` the record is durable on return.
@@ -309,18 +345,12 @@ impl Engine {
 
     /// Runs a record, new or from the journal.
     pub(super) fn spawn(&self, record: TransferRecord, spec: TransferSpec) -> Arc<Task> {
-        let source_node = match &spec.content {
-            ContentRef::Remote(remote) => {
-                Some((remote.volume().name.to_string(), remote.node().id.clone()))
-            }
-            ContentRef::Sealed(_) => None,
-        };
         let task = Arc::new(Task {
             id: record.id.clone(),
             profile: record.profile.clone(),
             source_label: record.source_label.clone(),
             size: record.size,
-            source_node,
+            sources: Mutex::new(spec.content.remotes()),
             progress: Progress::default(),
             cancel: CancellationToken::new(),
             again: Notify::new(),
@@ -346,7 +376,14 @@ impl Engine {
             .records
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(task.id.clone(), shared.clone());
+            .insert(
+                task.id.clone(),
+                Active {
+                    record: shared.clone(),
+                    destination: spec.destination.clone(),
+                    given_up: false,
+                },
+            );
         let engine = self.clone();
         let running = task.clone();
         tokio::spawn(with_priority(Priority::Copy, async move {
@@ -359,189 +396,6 @@ impl Engine {
             records.remove(&running.id);
         }));
         task
-    }
-
-    /// Runs a task to its end, with later attempts for acknowledged ones.
-    async fn drive_task(
-        &self,
-        task: &Arc<Task>,
-        spec: TransferSpec,
-        record: &tokio::sync::Mutex<TransferRecord>,
-    ) {
-        if let Some(earlier) = &spec.after {
-            let _ = earlier.wait().await;
-        }
-        if !spec.delay.is_zero() {
-            tokio::select! {
-                () = tokio::time::sleep(spec.delay) => {}
-                () = task.cancel.cancelled() => {}
-            }
-        }
-        let mut failures = record.lock().await.failures as usize;
-        loop {
-            let _turn = if spec.acknowledged || task.promise().is_some() {
-                tokio::select! {
-                    turn = self.inner.background.acquire() => turn.ok(),
-                    () = task.cancel.cancelled() => None,
-                    () = self.inner.stopping.cancelled() => return,
-                }
-            } else {
-                None
-            };
-            task.state.send_replace(TaskState::Running);
-            let error = match self.run_once(task, &spec, record).await {
-                Ok(()) => return,
-                Err(error) => error,
-            };
-            // A destination that was removed meanwhile is as final as a cancel.
-            let cancelled = task.cancel.is_cancelled() || error.kind == ErrorKind::Cancelled;
-            let stopping = self.inner.stopping.is_cancelled();
-            let acknowledged = spec.acknowledged || task.promise().is_some();
-            if !acknowledged || cancelled {
-                self.give_up(task, &spec, record, error, cancelled).await;
-                return;
-            }
-            if stopping {
-                return;
-            }
-            tracing::warn!(id = task.id, %error, "transfer failed; it is tried again");
-            let pause = PAUSES
-                .get(failures)
-                .or(PAUSES.last())
-                .copied()
-                .unwrap_or(1800);
-            failures += 1;
-            {
-                let mut record = record.lock().await;
-                record.failures = u32::try_from(failures).unwrap_or(u32::MAX);
-                record.error = Some(error.to_string());
-                let _ = self.journal_put(&record).await;
-            }
-            spec.destination
-                .failed(&error, &TransferResult::failed(task, &error, self.now_ms()));
-            task.state.send_replace(TaskState::Failed(error));
-            drop(_turn);
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_secs(pause)) => {}
-                () = task.again.notified() => {}
-                () = task.cancel.cancelled() => {}
-                () = self.inner.stopping.cancelled() => return,
-            }
-        }
-    }
-
-    async fn run_once(
-        &self,
-        task: &Arc<Task>,
-        spec: &TransferSpec,
-        record: &tokio::sync::Mutex<TransferRecord>,
-    ) -> Result<()> {
-        let work = Work {
-            engine: self,
-            task,
-            volume: self.volume(&task.profile)?,
-            content: task.promise().unwrap_or_else(|| spec.content.clone()),
-            destination: spec.destination.clone(),
-            promise_up_to: spec.promise_up_to,
-            record,
-        };
-        let (node, result) = work.run().await?;
-        self.learn(&spec.content, &node);
-        self.note_copied(&spec.content);
-        let result = Arc::new(result);
-        // From here on the journal need not know it any more; the stage's bytes go.
-        self.journal_remove(&task.id).await;
-        self.discard(task, spec);
-        task.state.send_replace(TaskState::Done(result));
-        self.release_parked(&task.id).await;
-        Ok(())
-    }
-
-    /// The staged bytes are not needed any more.
-    fn discard(&self, task: &Task, spec: &TransferSpec) {
-        let promised = task
-            .promised
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        for content in [Some(&spec.content), promised.as_ref()]
-            .into_iter()
-            .flatten()
-        {
-            if let ContentRef::Sealed(sealed) = content {
-                sealed.discard();
-            }
-        }
-    }
-
-    /// Cleans what a failed or cancelled transfer left.
-    async fn give_up(
-        &self,
-        task: &Arc<Task>,
-        spec: &TransferSpec,
-        record: &tokio::sync::Mutex<TransferRecord>,
-        error: DriveError,
-        cancelled: bool,
-    ) {
-        let result = TransferResult::failed(task, &error, self.now_ms());
-        if !cancelled {
-            spec.destination.failed(&error, &result);
-        }
-        let state = if cancelled {
-            TaskState::Cancelled
-        } else {
-            TaskState::Failed(error.clone())
-        };
-        if cancelled {
-            // A newer version or a removal took its place. (Bytes that are kept for a person
-            // stay all the same.)
-            self.discard(task, spec);
-        }
-        // It is not tried again: nothing may wait for it while it is cleaned up.
-        self.inner
-            .records
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&task.id);
-        // Whoever waits is answered now; the clean-up goes on behind.
-        task.state.send_replace(state);
-        self.restore_parked(&task.id).await;
-        let mut record = record.lock().await;
-        record.abandoned = true;
-        record.error = Some(error.to_string());
-        self.clean_up(&mut record).await;
-    }
-
-    /// Removes leftovers at the provider; the journal keeps the record until that worked.
-    pub(super) async fn clean_up(&self, record: &mut TransferRecord) {
-        if record.session.is_none() && record.created.is_none() {
-            self.journal_remove(&record.id).await;
-            return;
-        }
-        if let Err(error) = self.journal_put(record).await {
-            tracing::error!(%error, "the journal cannot be written");
-        }
-        let cleaned = match self.volume(&record.profile) {
-            Ok(volume) => {
-                publish::clean(&volume, record.session.as_ref(), record.created.as_ref()).await
-            }
-            Err(error) => Err(error),
-        };
-        match cleaned {
-            Ok(()) => self.journal_remove(&record.id).await,
-            Err(error) => {
-                tracing::warn!(id = record.id, %error, "clean-up is left to the next start");
-            }
-        }
-    }
-
-    /// What both sides know is one content (DESIGN 3.7).
-    fn learn(&self, content: &ContentRef, node: &crate::drive::Node) {
-        let mut known = content.known();
-        if !known.contradicts(&node.fingerprints) {
-            known.merge(&node.fingerprints);
-        }
-        self.catalog().learn(content.size(), &known);
     }
 
     pub(super) async fn journal_put(&self, record: &TransferRecord) -> Result<()> {
@@ -565,7 +419,7 @@ impl Engine {
                 .records
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            records.get(id).cloned()
+            records.get(id).map(|active| active.record.clone())
         };
         let Some(record) = record else { return Ok(()) };
         let mut record = record.lock().await;

@@ -34,6 +34,41 @@ enum Change {
     },
 }
 
+/// Changes that are made together.
+#[derive(Default)]
+pub struct Batch {
+    changes: Vec<Change>,
+}
+
+impl Batch {
+    /// Stores a record.
+    ///
+    /// # Errors
+    /// When the record cannot be written as JSON.
+    pub fn put<T: Serialize>(
+        &mut self,
+        kind: &'static str,
+        id: &str,
+        record: &T,
+    ) -> Result<(), JournalError> {
+        let body = serde_json::to_string(record).map_err(|e| JournalError(e.to_string()))?;
+        self.changes.push(Change::Put {
+            kind,
+            id: id.to_owned(),
+            body,
+        });
+        Ok(())
+    }
+
+    /// Removes a record.
+    pub fn remove(&mut self, kind: &'static str, id: &str) {
+        self.changes.push(Change::Remove {
+            kind,
+            id: id.to_owned(),
+        });
+    }
+}
+
 type Done = oneshot::Sender<Result<(), JournalError>>;
 
 /// The journal. Dropping it waits for what is queued.
@@ -92,6 +127,17 @@ impl Journal {
             id: id.to_owned(),
         }])
         .await
+    }
+
+    /// Makes several changes at once: all of them are durable when it returns, or none.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn apply(&self, batch: Batch) -> Result<(), JournalError> {
+        if batch.changes.is_empty() {
+            return Ok(());
+        }
+        self.change(batch.changes).await
     }
 
     async fn change(&self, changes: Vec<Change>) -> Result<(), JournalError> {

@@ -8,7 +8,8 @@
 //! | `result` | [`TransferResult`]: the JSON of `user.pan.transfer` |
 //! | `destination` | [`Destination`], [`Place`]: where a transfer ends up, asked when it matters |
 //! | `task` | [`Task`]: a running transfer; progress, waiting, cancelling |
-//! | `engine` | [`Engine`]: starts, queues, retries and recovers transfers |
+//! | `engine` | [`Engine`]: starts transfers and knows those under way |
+//! | `attempts` | when an attempt begins, what follows its end, when it is tried again |
 //! | `work` | one transfer: its guards, and which phase comes next |
 //! | `asking` | P0 to P2: a copy at the provider, and the question |
 //! | `reading` | P3: everything is read once, staged, promised, and asked again |
@@ -17,29 +18,40 @@
 //! | `stream` | P4: parts from a content to an upload session |
 //! | `arrival` | what was made is journaled, verified and given its name |
 //! | `verify` | is what was made what was meant |
-//! | `publish` | names: temporary ones, swaps, clean-up |
-//! | `parked` | unlinks that wait for the copy of their content |
+//! | `publish` | names: temporary ones, the way to the last one, clean-up |
+//! | `swap` | a node takes the name of another one, step by step |
 //! | `replace` | renames that take more than one step |
+//! | `follow` | what a rename takes along where ids are paths |
+//! | `gates` | who works in which directory while it might be renamed |
+//! | `parked` | unlinks that wait for the copy of their content |
+//! | `readers` | who still needs the bytes of a node |
+//! | `removal` | unlinks that are due |
 //! | `recovery` | what a crash left: resumed, finished or cleaned |
 //! | `session` | [`CopySession`]: sliced answers to a copying program |
 //! | `plan` | [`plan`]: what a copy would do, without doing it |
 
 mod arrival;
 mod asking;
+mod attempts;
 mod destination;
 mod engine;
+mod follow;
+mod gates;
 mod hashing;
 mod journal;
 mod parked;
 mod plan;
 mod publish;
+mod readers;
 mod reading;
 mod record;
 mod recovery;
+mod removal;
 mod replace;
 mod result;
 mod session;
 mod stream;
+mod swap;
 mod task;
 mod upload;
 mod verify;
@@ -52,6 +64,7 @@ pub use parked::ParkedEvents;
 pub use plan::{Plan, Strategy, plan};
 pub use publish::is_temporary_name;
 pub use record::{ParkedUnlink, Replaced, Stored, Swap, TransferRecord};
+pub use replace::Renamed;
 pub use result::{Phase, TransferResult, VerifyMode};
 pub use session::{CopySession, Slice};
 pub use task::{Progress, Task, TaskState};

@@ -1,11 +1,10 @@
-//! Names: temporary ones, swaps, and the clean-up of what a transfer left. Ids, never names, are
+//! Names: temporary ones, the way to the last one, and the clean-up of what a transfer left. Ids, never names, are
 //! deleted, and only ids that our own journal names.
 
 use super::destination::Place;
-use super::engine::Engine;
-use super::record::{Replaced, Swap};
+use super::record::Replaced;
 use crate::content::Volume;
-use crate::drive::{DriveError, ErrorKind, Node, NodeId, Result, UploadSession};
+use crate::drive::{ErrorKind, Node, NodeId, Result, UploadSession};
 
 const PREFIX: &str = "panfuse-tmp-";
 
@@ -90,72 +89,6 @@ pub async fn settle(
         }
     }
     Ok(node)
-}
-
-/// Gives the verified new node the name of the old one; the old one goes to the trash. `swap` is
-/// journaled already. Every step may have been done before (recovery).
-///
-/// # Errors
-/// When the new node did not get the name; the old one then has it back, if the provider lets us.
-pub async fn swap(
-    engine: &Engine,
-    volume: &Volume,
-    new: Node,
-    place: &Place,
-    swap: &Swap,
-) -> Result<Node> {
-    let drive = &volume.drive;
-    let old = match drive.stat(&swap.old.id).await {
-        Ok(old) => Some(old),
-        Err(error) if error.kind == ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    let mut put_aside = None;
-    if let Some(old) = &old
-        && old.id != new.id
-        && old.parent == place.parent
-        && old.name == place.name
-    {
-        if old.version != swap.old.version {
-            return Err(DriveError::new(
-                ErrorKind::Exists,
-                format!("{} was changed by somebody else meanwhile", place.name),
-            ));
-        }
-        // Where ids are paths it has another id from here on, and the new node gets the old one.
-        put_aside = Some(drive.rename(old, &swap.aside).await?);
-    }
-    let on_the_way = swap.aside.replacen("-old", "-new", 1);
-    let settled = match settle(volume, new, place, Some(&on_the_way)).await {
-        Ok(settled) => settled,
-        Err(error) => {
-            if let Some(aside) = put_aside
-                && let Err(back) = drive.rename(&aside, &place.name).await
-            {
-                let kept = &swap.aside;
-                tracing::error!(name = place.name, error = %back, "the old file keeps the name {kept}");
-            }
-            return Err(error);
-        }
-    };
-    match put_aside.or(old) {
-        Some(old) if old.id != settled.id => retire(engine, volume, &swap.old.id, old).await?,
-        _ => {}
-    }
-    Ok(settled)
-}
-
-/// Trashes a node that was replaced; parked while a copy of it is not verified.
-async fn retire(engine: &Engine, volume: &Volume, read_as: &NodeId, node: Node) -> Result<()> {
-    let readers = engine.readers_of(&volume.name, read_as);
-    if !readers.is_empty() && node.id == *read_as {
-        return engine.park(&volume.name, &node, readers).await;
-    }
-    let exactly = Replaced {
-        id: node.id,
-        version: node.version,
-    };
-    trash_exactly(volume, &exactly).await
 }
 
 /// Trashes a node if it still has this version. A directory's version may change with what is in

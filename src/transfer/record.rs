@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::content::ContentRecord;
+use crate::content::{ContentRecord, moved_id};
 use crate::drive::{Node, NodeId, NodeKind, UploadSession};
 use crate::fingerprint::Fingerprints;
 
@@ -15,17 +15,29 @@ pub struct Replaced {
     pub version: String,
 }
 
-/// How far a swap got. Each step is journaled before it is done, so every state names all nodes
-/// that may have a wrong name.
+/// How far a swap got. Each step is journaled, so every state names all nodes that may have a
+/// wrong name, and every name that they may have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub struct Swap {
-    /// The verified new node, under its temporary name.
+    /// The verified new node, by the id that it had at the start.
     pub new: NodeId,
-    /// The old node.
-    pub old: Replaced,
+    /// The directory and the name that the new node had at the start.
+    #[serde(default)]
+    pub from: Option<(NodeId, String)>,
+    /// The old node; none where the new one only moves past a file that is in the way.
+    pub old: Option<Replaced>,
     /// The temporary name the old node gets while the new one takes its name.
     pub aside: String,
+    /// The temporary name of the new node on its way into another directory.
+    #[serde(default)]
+    pub way: String,
+    /// The old node under its temporary name.
+    #[serde(default)]
+    pub put_aside: Option<Replaced>,
+    /// The new node under the name.
+    #[serde(default)]
+    pub named: Option<NodeId>,
 }
 
 /// One transfer.
@@ -72,6 +84,36 @@ pub struct TransferRecord {
 impl TransferRecord {
     /// The kind in the journal.
     pub const KIND: &'static str = "transfer";
+
+    /// A directory of `profile` has another id now: what is below it is named anew. Whether
+    /// anything was. (An open session is left: its driver finds it by the new directory.)
+    pub(super) fn follow(&mut self, profile: &str, from: &NodeId, to: &NodeId) -> bool {
+        let mut ids: Vec<&mut NodeId> = Vec::new();
+        if self.profile == profile {
+            ids.push(&mut self.parent);
+            ids.extend(&mut self.created);
+            ids.extend(self.replaces.as_mut().map(|old| &mut old.id));
+            if let Some(swap) = &mut self.swap {
+                ids.push(&mut swap.new);
+                ids.extend(swap.from.as_mut().map(|(parent, _)| parent));
+                ids.extend(swap.old.as_mut().map(|old| &mut old.id));
+                ids.extend(swap.put_aside.as_mut().map(|old| &mut old.id));
+                ids.extend(&mut swap.named);
+            }
+        }
+        let mut changed = false;
+        for id in ids {
+            changed |= renamed(id, from, to);
+        }
+        let mut anew = |id: &mut NodeId, _: &mut String| renamed(id, from, to);
+        self.source.rename_nodes(profile, &mut anew) | changed
+    }
+}
+
+/// Gives an id that is `from` or below it its new form; whether it was.
+fn renamed(id: &mut NodeId, from: &NodeId, to: &NodeId) -> bool {
+    let now = moved_id(id, from, to);
+    now.map(|now| *id = now).is_some()
 }
 
 /// A node in the journal.
@@ -148,4 +190,33 @@ pub struct ParkedUnlink {
 impl ParkedUnlink {
     /// The kind in the journal.
     pub const KIND: &'static str = "parked";
+
+    /// As [`TransferRecord::follow`].
+    pub(super) fn follow(&mut self, profile: &str, from: &NodeId, to: &NodeId) -> bool {
+        if self.profile != profile {
+            return false;
+        }
+        renamed(&mut self.node.id, from, to) | renamed(&mut self.node.parent, from, to)
+    }
+}
+
+/// A rename of a directory whose provider addresses by path, while records name what is below it.
+/// It is journaled before the rename and goes, in one step, with the rewriting of those records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct DirectoryMove {
+    /// Unique id.
+    pub id: String,
+    /// Profile of the directory.
+    pub profile: String,
+    /// The id that it had.
+    pub from: NodeId,
+    /// The directory that it goes to.
+    pub parent: NodeId,
+    /// The name that it gets.
+    pub name: String,
+}
+
+impl DirectoryMove {
+    /// The kind in the journal.
+    pub const KIND: &'static str = "directory_move";
 }

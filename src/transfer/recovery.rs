@@ -5,12 +5,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Mutex;
+
+use super::attempts::pause;
 use super::destination::{Destination, FixedDestination, Place};
 use super::engine::{Engine, TransferSpec};
 use super::record::{ParkedUnlink, TransferRecord};
-use crate::content::{
-    ContentRecord, ContentRef, ExtentMap, LeftOver, RemoteContent, SealedDraft, Source,
-};
+use super::replace::RENAME;
+use super::swap::Swapping;
+use crate::content::{ContentRecord, ContentRef, ExtentMap, LeftOver, SealedDraft, Source};
 use crate::drive::{DriveError, ErrorKind, NodeId, Result};
 use crate::fingerprint::Fingerprints;
 use crate::net::{Priority, with_priority};
@@ -35,6 +38,7 @@ impl Engine {
         &self,
         destination: impl Fn(&TransferRecord, &ContentRef) -> Option<Arc<dyn Destination>>,
     ) -> Result<Vec<LeftOver>> {
+        self.finish_directory_moves().await?;
         let records = self.journaled()?;
         let mut claimed = Vec::new();
         for record in records.iter().filter(|record| goes_on(record)) {
@@ -49,15 +53,12 @@ impl Engine {
         for record in records {
             self.take_up(record, &destination).await;
         }
-        // Unlinks whose transfers are verified and forgotten are finished.
         for entry in parked {
-            for id in entry.transfers.iter().filter(|id| !known.contains(id)) {
-                let engine = self.clone();
-                let id = id.clone();
-                tokio::spawn(with_priority(Priority::Background, async move {
-                    engine.release_parked(&id).await;
-                }));
-            }
+            let engine = self.clone();
+            let known = known.clone();
+            tokio::spawn(with_priority(Priority::Background, async move {
+                engine.take_up_removal(&entry, &known).await;
+            }));
         }
         let stage = self.stage();
         let mut left = stage
@@ -75,11 +76,111 @@ impl Engine {
         Ok(mine)
     }
 
+    /// A removal of the last run. When a transfer is verified the removal is freed before the
+    /// journal forgets the transfer: one that waits for somebody who is not known any more (a
+    /// draft that was open, a copy that had not begun) waits for nothing that came to be.
+    async fn take_up_removal(&self, entry: &ParkedUnlink, known: &[String]) {
+        let profile = &entry.profile;
+        for id in entry.transfers.iter().filter(|id| !known.contains(id)) {
+            self.restore_parked(id).await;
+        }
+        match (entry.node.dir, entry.transfers.is_empty()) {
+            (true, _) => {
+                let _arranging = self.parking().arranging.read().await;
+                self.finish_directory(profile, &entry.node.id).await;
+            }
+            (false, true) => self.finish_hold(&entry.id).await,
+            (false, false) => {}
+        }
+    }
+
+    /// Brings a swap to its end behind, trying until that works.
+    pub(super) fn spawn_swap(&self, record: TransferRecord) {
+        let engine = self.clone();
+        tokio::spawn(with_priority(Priority::Copy, async move {
+            engine.finish_swap(record).await;
+        }));
+    }
+
+    async fn finish_swap(&self, record: TransferRecord) {
+        let (id, profile) = (record.id.clone(), record.profile.clone());
+        let (parent, abandoned) = (record.parent.clone(), record.abandoned);
+        let record = Mutex::new(record);
+        for failures in 0.. {
+            let ended = match self.volume(&profile) {
+                Ok(volume) => {
+                    let swapping = Swapping {
+                        engine: self,
+                        volume: &volume,
+                        record: &record,
+                        own: &[],
+                    };
+                    if abandoned {
+                        swapping.undo().await.map(|()| None)
+                    } else {
+                        swapping.resume().await
+                    }
+                }
+                Err(error) => Err(error),
+            };
+            match ended {
+                Ok(done) => {
+                    self.swap_ended(record.into_inner(), done.is_some()).await;
+                    self.tell_changed(&profile, &parent);
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(id, %error, "a replacement is not finished; it is tried again");
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause(failures)) => {}
+                () = self.stopping().cancelled() => return,
+            }
+        }
+    }
+
+    /// The record of a swap that is over. When the new node is gone a promised file goes up again.
+    async fn swap_ended(&self, record: TransferRecord, done: bool) {
+        if done {
+            let mut files = Vec::new();
+            files_of(&record.source, &mut files);
+            self.unpark(&record.id).await;
+            self.journal_remove(&record.id).await;
+            for file in files {
+                if let Ok(file) = self.stage().reopen(&file) {
+                    file.discard();
+                }
+            }
+            self.release_parked(&record.id).await;
+            return;
+        }
+        let again = TransferRecord {
+            swap: None,
+            created: record.created.clone().filter(|_| record.abandoned),
+            abandoned: record.abandoned || record.source_label == RENAME,
+            ..record
+        };
+        Box::pin(self.take_up(again, &|_: &TransferRecord, _: &ContentRef| None)).await;
+    }
+
+    fn tell_changed(&self, profile: &str, dir: &NodeId) {
+        if let Some(events) = self.parking().events.get() {
+            events.changed(profile, dir);
+        }
+    }
+
     async fn take_up(
         &self,
-        mut record: TransferRecord,
+        record: TransferRecord,
         destination: &impl Fn(&TransferRecord, &ContentRef) -> Option<Arc<dyn Destination>>,
     ) {
+        if record.swap.is_some() {
+            // Both nodes are at the provider: only names are left to settle.
+            self.spawn_swap(record);
+            return;
+        }
+        let mut record = record;
         let promised = record.acknowledged;
         let content = if !goes_on(&record) {
             None
@@ -99,12 +200,15 @@ impl Engine {
         let Some(content) = content else {
             let engine = self.clone();
             tokio::spawn(with_priority(Priority::Background, async move {
-                engine.clean_up(&mut record).await;
+                engine.restore_parked(&record.id).await;
+                engine.clean_up(&Mutex::new(record)).await;
             }));
             return;
         };
         record.acknowledged = true;
-        let destination = match destination(&record, &content) {
+        let known_place = destination(&record, &content);
+        let unseen = known_place.is_none();
+        let destination = match known_place {
             Some(destination) => destination,
             None => {
                 let replaces = self.replaced_node(&record).await;
@@ -126,7 +230,17 @@ impl Engine {
             delay: Duration::ZERO,
             after: None,
         };
-        self.spawn(record, spec);
+        let (profile, parent) = (record.profile.clone(), record.parent.clone());
+        let task = self.spawn(record, spec);
+        if unseen {
+            // The tree does not know what lands there.
+            let engine = self.clone();
+            tokio::spawn(async move {
+                if task.wait().await.is_ok() {
+                    engine.tell_changed(&profile, &parent);
+                }
+            });
+        }
     }
 
     async fn replaced_node(&self, record: &TransferRecord) -> Option<crate::drive::Node> {
@@ -185,8 +299,7 @@ impl Engine {
                 format!("{} on {profile} changed meanwhile", node.name),
             ));
         }
-        let content = RemoteContent::new(volume, node, self.catalog().clone());
-        Ok(ContentRef::Remote(Arc::new(content)))
+        Ok(ContentRef::Remote(self.content(volume, node)))
     }
 }
 

@@ -7,8 +7,8 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{Engine, TransferResult};
-use crate::content::ContentRef;
-use crate::drive::{DriveError, ErrorKind, NodeId, Result};
+use crate::content::{ContentRef, RemoteContent};
+use crate::drive::{DriveError, ErrorKind, Result};
 
 /// How far a transfer is.
 #[derive(Clone, Debug)]
@@ -97,8 +97,8 @@ pub struct Task {
     pub source_label: String,
     /// Bytes.
     pub size: u64,
-    /// The remote node it reads: profile and id.
-    pub source_node: Option<(String, NodeId)>,
+    /// The remote nodes it reads, until it is over.
+    pub(super) sources: Mutex<Vec<Arc<RemoteContent>>>,
     /// Counters.
     pub progress: Progress,
     pub(super) cancel: CancellationToken,
@@ -115,6 +115,18 @@ impl Task {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// The nodes it reads.
+    pub(super) fn sources(&self) -> Vec<Arc<RemoteContent>> {
+        let sources = self.sources.lock();
+        sources.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// It is over: nobody reads its sources any more.
+    pub(super) fn forget_sources(&self) {
+        let sources = self.sources.lock();
+        sources.unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// The state now.

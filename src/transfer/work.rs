@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::destination::{Destination, Place};
 use super::engine::Engine;
 use super::publish;
-use super::record::{Replaced, TransferRecord};
+use super::record::TransferRecord;
 use super::result::{Phase, TransferResult, VerifyMode, rfc3339};
+use super::swap::replaced;
 use super::task::{Task, cancelled};
 use super::verify::verify;
 use crate::content::{ContentRef, Volume};
@@ -48,6 +49,7 @@ pub(super) enum Asked {
 impl Work<'_> {
     /// Runs to the published node.
     pub async fn run(&self) -> Result<(Node, TransferResult)> {
+        self.enter().await?;
         let place = self.place()?;
         self.guard(&place)?;
         let settled = self.destination.settle().await;
@@ -63,6 +65,19 @@ impl Work<'_> {
         let request = self.request(&place).await?;
         let made = self.bring(&place, &request).await?;
         self.publish(made, &request).await
+    }
+
+    /// Counts as working in the directory of its place. While that one, or one above it, is being
+    /// renamed, and its id with it, this waits.
+    pub(super) async fn enter(&self) -> Result<()> {
+        if !self.volume.capabilities().path_addressed {
+            return Ok(());
+        }
+        let place = || self.destination.place().map(|place| place.parent);
+        let gates = self.engine.gates();
+        let entered = gates.enter(&self.task.id, &self.volume.name, place);
+        let entered = self.interruptible(async { Ok(entered.await) }).await?;
+        if entered { Ok(()) } else { Err(cancelled()) }
     }
 
     pub(super) fn place(&self) -> Result<Place> {
@@ -117,8 +132,11 @@ impl Work<'_> {
         let mut record = self.record.lock().await;
         let in_place = match &place.replaces {
             None => true,
-            Some(_) => {
-                self.volume.capabilities().overwrite == Overwrite::Atomic && self.is_trusted()
+            // A node that somebody still copies from must not lose its bytes.
+            Some(old) => {
+                self.volume.capabilities().overwrite == Overwrite::Atomic
+                    && self.is_trusted()
+                    && self.is_read_by_nobody_else(old)
             }
         };
         if record.session.is_none() && record.created.is_none() {
@@ -146,6 +164,14 @@ impl Work<'_> {
                 OnConflict::Refuse
             },
         })
+    }
+
+    fn is_read_by_nobody_else(&self, old: &Node) -> bool {
+        let own = self.content.remotes();
+        let readers = self
+            .engine
+            .other_readers_of(&self.volume.name, &old.id, &own);
+        readers.is_empty()
     }
 
     /// Whether what is known of the content came from bytes or from providers that compute.
@@ -296,12 +322,5 @@ impl Work<'_> {
             error: None,
             risk_hint: None,
         }
-    }
-}
-
-pub(super) fn replaced(node: &Node) -> Replaced {
-    Replaced {
-        id: node.id.clone(),
-        version: node.version.clone(),
     }
 }

@@ -189,6 +189,10 @@ impl Vfs {
         let task = self
             .hand_over(inode, &content, acknowledged, earlier.as_ref())
             .await;
+        if let Ok(task) = &task {
+            // Removals that waited for the draft wait for its transfer now.
+            self.engine().draft_becomes(&draft, task).await;
+        }
         let mut state = inode.state();
         state.sealing = None;
         match task {

@@ -74,7 +74,7 @@ impl Vfs {
             && (length >= size || length >= WHOLE_FILE_PIECE);
         if whole && let ContentRef::Remote(remote) = &content {
             let label = self.tree().path(&from.inode);
-            let session = self.open_session(to, remote.clone(), &label).await?;
+            let session = self.open_session(from, to, remote.clone(), &label).await?;
             if let Some(bytes) = self.answer(&to.inode, &session, 0, length, caller).await? {
                 return Ok(bytes);
             }
@@ -85,6 +85,7 @@ impl Vfs {
         }
         let draft = self.draft_of(&to.inode)?;
         draft.splice(target.1, content, source.1..source.1 + length);
+        self.engine().watch_draft(&draft);
         to.wrote.store(true, Ordering::Relaxed);
         to.inode.state().written_ns = self.now_ns();
         Ok(length)
@@ -99,13 +100,14 @@ impl Vfs {
         target: u64,
     ) -> Option<Session> {
         let session = to.inode.state().session.clone()?;
-        let node = from.inode.state().node.clone()?;
-        let same = session.copy.source.node().id == node.id && source == target;
+        // The inode counts: a rename may give its node another id.
+        let same = session.from == from.inode.ino && source == target;
         same.then_some(session)
     }
 
     async fn open_session(
         &self,
+        from: &FileHandle,
         to: &FileHandle,
         source: Arc<RemoteContent>,
         label: &str,
@@ -138,6 +140,7 @@ impl Vfs {
             .await?;
         let session = Session {
             copy: Arc::new(CopySession { source, task }),
+            from: from.inode.ino,
             told: Arc::new(AtomicU64::new(0)),
         };
         let mut state = inode.state();

@@ -101,6 +101,8 @@ impl Pending {
 #[derive(Clone)]
 pub(super) struct Session {
     pub copy: Arc<CopySession>,
+    /// The inode that is copied.
+    pub from: u64,
     pub told: Arc<AtomicU64>,
 }
 

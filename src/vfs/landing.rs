@@ -161,6 +161,22 @@ impl ParkedEvents for ParkedLanding {
         }
     }
 
+    fn changed(&self, profile: &str, dir: &NodeId) {
+        let Some(core) = self.core.upgrade() else {
+            return;
+        };
+        let vfs = Vfs { core };
+        for entry in vfs.engine().catalog().find(profile, dir) {
+            vfs.engine().catalog().expire(entry.key);
+            let Some(inode) = vfs.tree().by_key(entry.key) else {
+                continue;
+            };
+            inode.state().children.listed = 0;
+            vfs.forget_inode(inode.ino);
+            vfs.refresh_if_stale(&inode);
+        }
+    }
+
     fn back(&self, profile: &str, id: &NodeId) {
         let Some(core) = self.core.upgrade() else {
             return;

@@ -9,7 +9,7 @@ use super::error::{FsError, FsResult};
 use super::handles::{FileHandle, Handle, Opened};
 use super::inode::Inode;
 use super::tree::CONTROL_BASE;
-use crate::content::{ContentRef, Draft, RemoteContent, StageNote};
+use crate::content::{ContentRef, Draft, StageNote};
 
 impl Vfs {
     /// Opens a file with the flags of open(2). Never waits: nothing is fetched.
@@ -119,14 +119,17 @@ impl Vfs {
             Draft::over(stage, note, content)
         } else if let Some(node) = &state.node {
             let volume = inode.volume.clone().ok_or(FsError::new(libc::EPERM))?;
-            let catalog = self.engine().catalog().clone();
-            let content = RemoteContent::new(volume, (**node).clone(), catalog);
-            Draft::over(stage, note, ContentRef::Remote(Arc::new(content)))
+            let content = self.engine().content(volume, (**node).clone());
+            Draft::over(stage, note, ContentRef::Remote(content))
         } else {
             Draft::empty(stage, note)
         };
         state.session = None;
-        Ok(state.draft.insert(Arc::new(draft)).clone())
+        let draft = state.draft.insert(Arc::new(draft)).clone();
+        drop(state);
+        // What it refers to must stay until it is committed.
+        self.engine().watch_draft(&draft);
+        Ok(draft)
     }
 
     /// A draft over what a file without a name held, for those who have it open.

@@ -90,8 +90,7 @@ impl Vfs {
             .volume
             .clone()
             .ok_or(FsError::new(libc::EISDIR))?;
-        let catalog = self.engine().catalog().clone();
-        let content = Arc::new(RemoteContent::new(volume, (*node).clone(), catalog));
+        let content = self.engine().content(volume, (*node).clone());
         *kept = Some(content.clone());
         Ok(content)
     }
@@ -109,8 +108,7 @@ impl Vfs {
         let node = state.node.clone()?;
         drop(state);
         let volume = inode.volume.clone()?;
-        let catalog = self.engine().catalog().clone();
-        let content = RemoteContent::new(volume, (*node).clone(), catalog);
-        Some(ContentRef::Remote(Arc::new(content)))
+        let content = self.engine().content(volume, (*node).clone());
+        Some(ContentRef::Remote(content))
     }
 }

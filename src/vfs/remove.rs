@@ -55,6 +55,9 @@ impl Vfs {
             let mut state = inode.state();
             state.unlinked = true;
             state.give_up(|content| self.draft_over(inode.ino, content));
+            if let Some(draft) = &state.draft {
+                self.engine().forget_draft(draft);
+            }
             state.node.clone().or(state.replaces.take())
         };
         if let Some(node) = node {

@@ -8,7 +8,7 @@ use super::error::{FsError, FsResult};
 use super::inode::Inode;
 use super::tree::ROOT;
 use crate::catalog::NodeKey;
-use crate::content::{ContentRef, Draft, Volume};
+use crate::content::{ContentRef, Draft, Volume, moved_id};
 use crate::drive::{ErrorKind, Node, NodeId};
 use crate::transfer::Place;
 
@@ -145,6 +145,9 @@ impl Vfs {
         let mut state = existing.state();
         state.unlinked = true;
         state.give_up(|content| self.draft_over(existing.ino, content));
+        if let Some(draft) = &state.draft {
+            self.engine().forget_draft(draft);
+        }
         state.node.clone().or(state.replaces.take())
     }
 
@@ -194,10 +197,6 @@ impl Vfs {
             name: name.to_owned(),
             replaces: replaces.as_deref().cloned(),
         };
-        if inode.is_dir() && volume.capabilities().path_addressed {
-            // What is held back below has ids that this rename would change.
-            self.engine().finish_all_holds().await;
-        }
         let mut tries = 0;
         let renamed = loop {
             match self.engine().rename_to(volume, node, &place).await {
@@ -217,6 +216,9 @@ impl Vfs {
                 }
             }
         };
+        // Below a directory nobody begins anything until its tree has the new ids.
+        let held = renamed;
+        let renamed = &held.node;
         let catalog = self.engine().catalog();
         if let Some(old) = replaces {
             for entry in catalog.find(&volume.name, &old.id) {
@@ -259,6 +261,18 @@ impl Vfs {
                     ..(*entry.node).clone()
                 };
                 child.state().node = Some(Arc::new(node));
+            }
+            if let Some(dir) = &parent
+                && let Some(old) = &mut child.state().replaces
+                && let Some(id) = moved_id(&old.id, &old.parent, dir)
+            {
+                // What it is to replace stands beside it.
+                let moved = Node {
+                    id,
+                    parent: dir.clone(),
+                    ..(**old).clone()
+                };
+                *old = Arc::new(moved);
             }
             if child.is_dir() {
                 self.ids_changed_below(&child);

@@ -116,3 +116,28 @@ async fn an_empty_file_is_made_when_it_is_closed() {
     rig.settle().await;
     assert_eq!(rig.files("ali"), ["/empty"]);
 }
+
+/// A directory that was listed a moment ago need not be listed again to know that a name is free,
+/// also where the provider itself would not refuse a taken one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hit_on_115_costs_the_question_its_proof_and_a_look_at_the_new_file() {
+    let rig = Rig::new(&["115_open"]).await;
+    rig.seed("115", "/film.mkv", 20_000_000, 7);
+    rig.names("115-2").await;
+    let before = rig.stat("115-2").requests;
+    rig.cp("115/film.mkv", "115-2/film.mkv").await.unwrap();
+    let mut spent = rig.stat("115-2").requests;
+    for (op, count) in before {
+        if let Some(now) = spent.get_mut(&op) {
+            *now -= count;
+        }
+    }
+    spent.retain(|_, count| *count > 0);
+    let calls: u64 = spent.values().sum();
+    assert_eq!(calls, 3, "{spent:?}");
+    assert!(!spent.contains_key("list"), "{spent:?}");
+    assert_eq!(rig.stat("115-2").rapid_hits, 1);
+    // The listing has it by now: the next copy replaces it, and no second one of that name is made.
+    rig.cp("115/film.mkv", "115-2/film.mkv").await.unwrap();
+    assert_eq!(rig.files("115-2"), ["/film.mkv"]);
+}

@@ -7,6 +7,7 @@ mod harness;
 
 mod attributes;
 mod closing;
+mod controlled;
 mod copy_range;
 mod files;
 mod guards;
@@ -20,6 +21,9 @@ mod writing;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
+mod paths;
+mod sources;
+mod swaps;
 
 use harness::{Rig, RigOptions};
 use panfuse::net::{Clock, SystemClock};

@@ -41,7 +41,7 @@ pub async fn attempt(
     conversation: &Conversation<'_>,
 ) -> Result<Attempt> {
     let sha1 = conversation.digest(Kind::Sha1).await?;
-    check(api, request).await?;
+    check(api, request, conversation).await?;
     Ok(match ask(api, request, conversation, &sha1).await? {
         Outcome::Hit(node) => Attempt::Hit {
             node,
@@ -65,8 +65,13 @@ pub enum Outcome {
 }
 
 /// What must hold before anything is asked: the server knows no conflict rule and adds a second
-/// entry of the same name (section 7.7).
-pub async fn check(api: &Api, request: &UploadRequest) -> Result<()> {
+/// entry of the same name (section 7.7). Nothing is listed when the caller knows that the name is
+/// free: between this look and the init somebody may take it all the same.
+pub async fn check(
+    api: &Api,
+    request: &UploadRequest,
+    conversation: &Conversation<'_>,
+) -> Result<()> {
     if request.on_conflict == OnConflict::Replace {
         return Err(DriveError::unsupported("replacing a file in one step"));
     }
@@ -77,6 +82,9 @@ pub async fn check(api: &Api, request: &UploadRequest) -> Result<()> {
         ));
     }
     RULES.encode(&request.name)?;
+    if conversation.name_is_free() {
+        return Ok(());
+    }
     list::refuse_taken(api, &request.parent, &request.name, None).await
 }
 

@@ -87,7 +87,7 @@ pub async fn open(
     conversation: &Conversation<'_>,
 ) -> Result<UploadSession> {
     let sha1 = conversation.digest(Kind::Sha1).await?;
-    fast::check(api, request).await?;
+    fast::check(api, request, conversation).await?;
     match fast::ask(api, request, conversation, &sha1).await? {
         Outcome::Miss(data) => session_of(api, request, &sha1, &data).await,
         // Every upload begins with the question; here it was answered with yes.
