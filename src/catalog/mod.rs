@@ -20,6 +20,7 @@
 //! | `nodes` | root, get, find, and our own changes |
 //! | `listings` | what a provider lists is reconciled with what is known; negative entries |
 //! | `contents` | the knowledge base: which fingerprints belong to one content |
+//! | `stored` | [`StoredBreakers`]: breaker records for a command beside the daemon |
 //! | `records` | quota, breakers, counters, transfer results, [`Stats`] |
 
 mod cache;
@@ -30,6 +31,7 @@ mod nodes;
 mod records;
 mod save;
 mod schema;
+mod stored;
 mod tree;
 mod writer;
 
@@ -46,6 +48,7 @@ pub use entry::{Entry, LocalAttrs, NodeKey};
 pub use listings::Listing;
 pub use records::Stats;
 pub use schema::CatalogError;
+pub use stored::StoredBreakers;
 
 use cache::{Caches, Readers};
 use tree::{RESERVE, Slot, Tree};

@@ -99,14 +99,6 @@ impl CliError {
         self
     }
 
-    /// The command is declared but not part of this build.
-    pub fn not_available(command: &str) -> Self {
-        Self::failed(
-            "not_available",
-            format!("`panfuse {command}` is not available in this build"),
-        )
-    }
-
     /// The document of `--json`.
     pub fn json(&self) -> Value {
         let mut error = self.detail.clone();

@@ -16,7 +16,7 @@ use crate::drive::{
     UploadRequest, UploadSession, decode, patience,
 };
 use crate::fingerprint::Kind;
-use crate::net::{Retry, retry};
+use crate::net::retry;
 use crate::providers::oss::OssUpload;
 
 const MIB: u64 = 1 << 20;
@@ -253,7 +253,6 @@ async fn not_taken(api: &Api, session: &UploadSession) -> DriveError {
          failed twice); the upload starts anew",
     )
     .code("CallbackFailed")
-    .retry(Retry::Backoff)
 }
 
 pub async fn commit(api: &Api, request: &UploadRequest, session: &UploadSession) -> Result<Node> {
