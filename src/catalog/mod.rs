@@ -21,6 +21,7 @@
 //! | `listings` | what a provider lists is reconciled with what is known; negative entries |
 //! | `contents` | the knowledge base: which fingerprints belong to one content |
 //! | `policies` | policies of directories, states of guards |
+//! | `stored` | [`StoredBreakers`]: breaker records for a command beside the daemon |
 //! | `records` | quota, breakers, counters, transfer results, [`Stats`] |
 
 mod cache;
@@ -32,6 +33,7 @@ mod policies;
 mod records;
 mod save;
 mod schema;
+mod stored;
 mod tree;
 mod writer;
 
@@ -49,6 +51,7 @@ pub use listings::Listing;
 pub use policies::Policy;
 pub use records::Stats;
 pub use schema::CatalogError;
+pub use stored::StoredBreakers;
 
 use cache::{Caches, Readers};
 use tree::{RESERVE, Slot, Tree};

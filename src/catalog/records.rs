@@ -18,7 +18,7 @@ use crate::net::{BreakerRecord, BreakerStore, Clock, SystemClock};
 const TRANSFER: &str = "transfer";
 const ERROR: &str = "error";
 const QUOTA: &str = "quota";
-const BREAKER: &str = "breaker";
+pub(super) const BREAKER: &str = "breaker";
 const COUNTER: &str = "counter";
 
 /// Negative entries older than this are dropped when the catalog is opened, milliseconds.

@@ -10,6 +10,14 @@ use super::{
     umount,
 };
 
+const FIRST_STEPS: &str = "\
+First steps:
+  panfuse demo                    a tour with simulated drives; no account is needed
+  panfuse provider ls             which drives there are
+  panfuse provider show KEY       what one of them wants to know
+  panfuse profile add NAME --provider KEY --json - < FILE
+  panfuse mount                   every profile is a directory under ~/cloud";
+
 /// Many cloud drives as one file system; a plain cp asks the target for the content before it
 /// moves a byte.
 #[derive(Debug, Parser)]
@@ -19,7 +27,8 @@ use super::{
     propagate_version = false,
     subcommand_required = true,
     arg_required_else_help = true,
-    max_term_width = 100
+    max_term_width = 100,
+    after_help = FIRST_STEPS
 )]
 pub struct Cli {
     /// Options of every command.
@@ -34,13 +43,13 @@ pub struct Cli {
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Global {
     /// Settings file (else $XDG_CONFIG_HOME/panfuse/config.toml)
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
     pub config: Option<PathBuf>,
     /// Directory of the stage, the journal and the daemon's lock
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere")]
     pub state_dir: Option<PathBuf>,
     /// Print one JSON document instead of text
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Everywhere")]
     pub json: bool,
 }
 

@@ -1,15 +1,17 @@
 //! What a run of a command works with.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::table::Paint;
 use super::{CliError, Global};
+use crate::catalog::StoredBreakers;
 use crate::config::{
     Config, ConfigError, ConfigProblem, LoadOptions, Origin, Paths, Settings, load,
 };
 use crate::drive::ProviderInfo;
 use crate::net::SystemClock;
-use crate::profile::{Budgets, MemoryBreakers, OpenDeps, Profiles, check_addresses, find_provider};
+use crate::profile::{Budgets, OpenDeps, Profiles, check_addresses, find_provider};
 use crate::vault::Vault;
 
 /// Settings, places and registry of one run.
@@ -64,8 +66,13 @@ impl Context {
         Ok(Arc::new(Vault::open(&self.paths)?))
     }
 
-    /// What opening drives in this short-lived process takes. (A daemon brings a breaker store
-    /// that lives on.)
+    /// Where the catalog is.
+    pub fn catalog_file(&self) -> PathBuf {
+        self.paths.data.join("catalog.db")
+    }
+
+    /// What opening drives in this short-lived process takes. Accounts that rest after a block do
+    /// so here, too: the records are those of the daemon.
     ///
     /// # Errors
     /// When the state directory cannot be written.
@@ -76,7 +83,7 @@ impl Context {
             data: self.paths.data.clone(),
             vault,
             clock: Arc::new(SystemClock),
-            breakers: Arc::new(MemoryBreakers::default()),
+            breakers: Arc::new(StoredBreakers::new(&self.catalog_file())),
             budgets: Budgets::default(),
             instance: self.paths.instance()?,
         })

@@ -6,6 +6,7 @@ use super::{CliResult, Context};
 
 /// Its options.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "panfuse cp [OPTIONS] <SOURCE>... <TARGET>")]
 pub struct Args {
     /// Sources, then the target; in a mount or outside
     #[arg(value_name = "PATH", required = true, num_args = 2..)]

@@ -14,15 +14,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::lock::DaemonLock;
 use super::service::Door;
+use super::volumes::{self, Opener};
 use super::{CliError, Context};
 use crate::catalog::Catalog;
 use crate::config::ClosePolicy;
-use crate::content::{Stage, Volume};
+use crate::content::Stage;
 use crate::fingerprint::Kind;
 use crate::fuse::{MountError, MountOptions, Mounted};
 use crate::guard::GuardSettings;
-use crate::net::{BreakerStore, Clock, SystemClock};
-use crate::profile::{Budgets, OpenDeps, ProfileSpec, open};
+use crate::net::{Clock, SystemClock};
 use crate::transfer::{Engine, EngineParts, EngineSettings, Journal, Task, TransferRecord};
 use crate::vfs::{Close, FsError, Settings, Vfs};
 
@@ -39,6 +39,7 @@ pub struct DaemonOptions {
 pub struct Daemon {
     /// The tree.
     pub vfs: Vfs,
+    opener: Arc<Opener>,
     /// Remarks for the person who mounts: profiles left out, a catalog set aside, recovered files.
     pub notes: Vec<String>,
     /// The right to the state directory.
@@ -56,7 +57,7 @@ impl Daemon {
         let mut notes = Vec::new();
         context.paths.create()?;
         let lock = DaemonLock::acquire(&context.paths, &options.mount_point)?;
-        let catalog = open_catalog(&context.paths.data.join("catalog.db"), &mut notes)?;
+        let catalog = open_catalog(&context.catalog_file(), &mut notes)?;
         let journal = Journal::open(&context.paths.state.join("journal.db")).map_err(|error| {
             CliError::failed("journal", error.to_string()).hint(
                 "the journal holds what was promised to programs; look at it before you move it away",
@@ -70,7 +71,8 @@ impl Daemon {
             mib(cache.stage_reserve_mb),
         )?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let volumes = open_volumes(context, options, &catalog, &clock, &mut notes)?;
+        let opener = Opener::new(context, options, catalog.clone(), clock.clone())?;
+        let volumes = opener.all(&mut notes)?;
         let transfer = &context.settings.transfer;
         let engine = Engine::new(EngineParts {
             volumes,
@@ -112,6 +114,7 @@ impl Daemon {
         }
         Ok(Daemon {
             vfs,
+            opener: Arc::new(opener),
             notes,
             lock,
             stop: CancellationToken::new(),
@@ -136,6 +139,7 @@ impl Daemon {
                 vfs: self.vfs.clone(),
                 stop: self.stop.clone(),
             })
+            .merge(volumes::routes(&self.vfs, &self.opener))
     }
 }
 
@@ -149,73 +153,6 @@ fn open_catalog(path: &Path, notes: &mut Vec<String>) -> Result<Arc<Catalog>, Cl
         ));
     }
     Ok(Arc::new(opened.catalog))
-}
-
-fn open_volumes(
-    context: &Context,
-    options: &DaemonOptions,
-    catalog: &Arc<Catalog>,
-    clock: &Arc<dyn Clock>,
-    notes: &mut Vec<String>,
-) -> Result<Vec<Volume>, CliError> {
-    let profiles = context.profiles()?;
-    let wanted = options.mount.profiles.clone().unwrap_or_default();
-    for name in &wanted {
-        if profiles.get(name).is_none() {
-            let known: Vec<&str> = profiles.names().collect();
-            return Err(CliError::usage(
-                "profile_not_found",
-                format!("there is no profile {name}"),
-            )
-            .hint(format!("configured are: {}", known.join(", "))));
-        }
-    }
-    let breakers: Arc<dyn BreakerStore> = catalog.clone();
-    let deps = OpenDeps {
-        registry: context.registry,
-        settings: context.settings.clone(),
-        data: context.paths.data.clone(),
-        vault: context.vault()?,
-        clock: clock.clone(),
-        breakers,
-        budgets: Budgets::default(),
-        instance: context.paths.instance()?,
-    };
-    let mut volumes = Vec::new();
-    let mut refused = Vec::new();
-    for (name, settings, _) in profiles.iter() {
-        if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {
-            continue;
-        }
-        let spec = ProfileSpec {
-            name: name.to_owned(),
-            settings: settings.clone(),
-            secrets: Default::default(),
-        };
-        match open(&spec, &deps) {
-            Ok(drive) => volumes.push(Volume {
-                name: name.into(),
-                provider: crate::providers::find(&settings.provider).map_or("", |info| info.key),
-                drive,
-                read_only: settings.read_only,
-                ttl_ms: i64::try_from(settings.ttl_s.unwrap_or(context.settings.mount.ttl_s))
-                    .unwrap_or(i64::MAX / 1000)
-                    .saturating_mul(1000),
-            }),
-            Err(error) => refused.push(format!("profile {name} is left out: {error}")),
-        }
-    }
-    if volumes.is_empty() {
-        let error = match refused.first() {
-            Some(first) => CliError::usage("no_profile", first.clone()),
-            None => CliError::usage("no_profile", "no profile is configured"),
-        };
-        return Err(
-            error.hint("panfuse profile add NAME --provider KEY --json -; or try: panfuse demo")
-        );
-    }
-    notes.extend(refused);
-    Ok(volumes)
 }
 
 fn settings(context: &Context, options: &DaemonOptions) -> Settings {

@@ -27,6 +27,12 @@ pub struct Args {
     pub once: bool,
 }
 
+/// What the table's words mean.
+const PHASES: &str = "
+phase     P1: a known hash was enough; P2: and a few small reads; P4: every byte went to the target
+verified  what the finished file was checked by: its hash, or samples of both sides
+read, sent  bytes of the content that came from the source and went to the target";
+
 /// Longest a step of the tour may take.
 const STEP: Duration = Duration::from_secs(120);
 
@@ -73,6 +79,7 @@ pub async fn run(context: &Context, args: Args) -> CliResult {
             *steps_of = tour(daemon, path, world_of).await;
             if !quiet {
                 print!("{}", table(steps_of, paint));
+                println!("{PHASES}");
                 if !once {
                     println!(
                         "\nIt stays mounted: look around with ls, cp, getfattr -d, df. Ctrl-C ends it."
@@ -231,7 +238,7 @@ async fn tour(daemon: &Daemon, mount: &Path, world: &World) -> Vec<Step> {
             "ali/albums/song.flac",
             "pikpak/song.flac",
             "P2",
-            "three windows of 20 KiB decide",
+            "three windows of 20 KiB decide, samples confirm",
         ),
         (
             "cp",
@@ -380,7 +387,7 @@ async fn xattr(path: &Path, name: &'static str) -> Option<String> {
 fn table(steps: &[Step], paint: super::Paint) -> String {
     let mut table = Table::new(
         paint,
-        &["", "step", "phase", "verified", "read", "sent", ""],
+        &["", "step", "phase", "verified", "read", "sent", "why"],
     );
     for step in steps {
         let mark = if step.held {

@@ -9,6 +9,7 @@
 //! | `context` | [`Context`]: settings, places, registry of one run |
 //! | `run` | [`main`]: parse, dispatch, print |
 //! | `daemon` | what a mount is made of, and its answers to commands |
+//! | `volumes` | its drives: opened at the start, taken in and let go while it runs |
 //! | `service` | the daemon's door: HTTP on a Unix socket |
 //! | `client` | the other side of that door |
 //! | `lock` | [`lock::DaemonLock`]: one daemon per state directory |
@@ -53,6 +54,7 @@ mod sys;
 mod table;
 pub mod task;
 pub mod umount;
+mod volumes;
 
 pub use args::{Cli, Command, Global};
 pub use context::Context;

@@ -1,7 +1,5 @@
 //! Where the daemon of this state directory mounts, and what users' paths are below it.
 
-use std::io;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::client::Client;
@@ -134,58 +132,6 @@ pub(super) fn lexical(path: &Path) -> PathBuf {
     whole
 }
 
-/// Whether a panfuse, dead or alive, is mounted at `mountpoint` in this mount namespace.
-///
-/// # Errors
-/// When the kernel's table cannot be read.
-pub(super) fn is_mounted(mountpoint: &Path) -> io::Result<bool> {
-    let table = std::fs::read("/proc/self/mountinfo")?;
-    let mounted = Mounted::at(mountpoint);
-    Ok(panfuse_mounts(&table)
-        .iter()
-        .any(|path| mounted.roots.contains(path)))
-}
-
-/// Mount points of every panfuse in a mountinfo table (proc(5)): field 5 is the mount point with
-/// octal escapes; after ` - ` come the type and the source.
-fn panfuse_mounts(table: &[u8]) -> Vec<PathBuf> {
-    table
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| {
-            let mut fields = line.split(|byte| *byte == b' ');
-            let mountpoint = fields.nth(4)?;
-            let mut fields = fields.skip_while(|field| *field != b"-").skip(1);
-            let (kind, source) = (fields.next()?, fields.next()?);
-            let ours = kind == b"fuse.panfuse" || (kind == b"fuse" && source == b"panfuse");
-            ours.then(|| PathBuf::from(std::ffi::OsString::from_vec(unescaped(mountpoint))))
-        })
-        .collect()
-}
-
-/// `\040` and its like as the bytes they stand for.
-fn unescaped(field: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((first, after)) = rest.split_first() {
-        let octal = (*first == b'\\')
-            .then(|| after.get(..3))
-            .flatten()
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        match octal {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = after.get(3..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::lock::DaemonLock;
@@ -244,20 +190,5 @@ mod tests {
         let _lock = DaemonLock::acquire(&context.paths, Path::new("/m/cloud")).unwrap();
         let mounted = Mounted::find(&context).unwrap();
         assert_eq!(mounted.below(Path::new("/m/cloud/a")).unwrap(), "/a");
-    }
-
-    #[test]
-    fn mounts_are_read_from_the_kernels_table() {
-        let table = b"22 1 0:20 / / rw - ext4 /dev/sda rw\n\
-            36 22 0:33 / /home/u/my\\040cloud rw,nosuid shared:5 master:1 - fuse.panfuse panfuse rw\n\
-            37 22 0:34 / /b rw - fuse panfuse rw\n\
-            38 22 0:35 / /c rw - fuse.rclone panfuse rw\n\
-            broken line\n";
-        assert_eq!(
-            panfuse_mounts(table),
-            [PathBuf::from("/home/u/my cloud"), PathBuf::from("/b")]
-        );
-        assert_eq!(unescaped(b"a\\134b\\9x\\"), b"a\\b\\9x\\");
-        assert!(!is_mounted(Path::new("/proc")).unwrap());
     }
 }

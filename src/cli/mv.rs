@@ -12,6 +12,7 @@ use super::{CliResult, Context, sys};
 
 /// Its options.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "panfuse mv [OPTIONS] <SOURCE>... <TARGET>")]
 pub struct Args {
     /// Sources, then the target; in a mount or outside
     #[arg(value_name = "PATH", required = true, num_args = 2..)]

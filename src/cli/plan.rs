@@ -13,6 +13,7 @@ const BATCH: usize = 500;
 
 /// Its options.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "panfuse plan [OPTIONS] <SOURCE>... <TARGET>")]
 pub struct Args {
     /// Sources, then the target
     #[arg(value_name = "PATH", required = true, num_args = 2..)]

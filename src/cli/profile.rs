@@ -3,13 +3,13 @@
 use serde_json::{Map, Value, json};
 
 use super::profile_add::{self, AddArgs};
-use super::{CliError, CliResult, Context, Reply, Table};
+use super::{CliError, CliResult, Context, Reply, Table, volumes};
 use crate::config::{ProfileSettings, did_you_mean};
-use crate::drive::ProviderInfo;
-use crate::net::{Clock, SystemClock};
+use crate::drive::{DriveError, ErrorKind, ProviderInfo};
+use crate::net::{BreakerRecord, Clock, SystemClock};
 use crate::profile::{
     OpenDeps, Problem, ProfileSpec, Profiles, Source, Validation, Validations, auth_mode, check,
-    find_provider, given_secrets, mask, mask_field, open, validate,
+    find_provider, given_secrets, mask, mask_field, open, resting, validate,
 };
 use crate::vault::Vault;
 
@@ -39,6 +39,9 @@ pub enum Command {
     Rm {
         /// Its name
         name: String,
+        /// Also while files of it are open or on their way to it
+        #[arg(long)]
+        force: bool,
     },
 }
 
@@ -59,7 +62,7 @@ pub async fn run(context: &Context, command: Command) -> CliResult {
             };
             validate_all(context, &profiles, &names, all).await
         }
-        Command::Rm { name } => remove(context, &name),
+        Command::Rm { name, force } => remove(context, &name, force).await,
     }
 }
 
@@ -229,12 +232,16 @@ pub(super) fn record(
     }))
 }
 
-/// Opens the drive, lists one page, and keeps the result.
+/// Opens the drive, lists one page, and keeps the result. An account that rests after a block is
+/// not asked; that says nothing about the profile and is not kept.
 pub(super) async fn ask(
     context: &Context,
     spec: &ProfileSpec,
     deps: &OpenDeps,
 ) -> Result<Validation, CliError> {
+    if let Some(record) = resting(spec, deps) {
+        return Ok(not_asked(context, spec, deps, &record));
+    }
     let result = match open(spec, deps) {
         Ok(drive) => validate(spec, drive.as_ref(), deps.clock.as_ref()).await,
         Err(error) => Validation::not_opened(spec, &error, deps.clock.as_ref()),
@@ -243,11 +250,33 @@ pub(super) async fn ask(
     Ok(result)
 }
 
+fn not_asked(
+    context: &Context,
+    spec: &ProfileSpec,
+    deps: &OpenDeps,
+    record: &BreakerRecord,
+) -> Validation {
+    let until = jiff::Timestamp::from_millisecond(record.until_ms)
+        .map_or_else(|_| "later".to_owned(), |time| format!("{time:.0}"));
+    let error = DriveError::new(
+        ErrorKind::Risk,
+        format!(
+            "not asked: the account rests until {until} after a block ({})",
+            record.reason
+        ),
+    );
+    let latest = Validations::new(&context.paths.data).latest(&spec.name);
+    Validation {
+        status: status_of(latest.as_ref()).to_owned(),
+        account: latest.and_then(|latest| latest.account),
+        ..Validation::not_opened(spec, &error, deps.clock.as_ref())
+    }
+}
+
 /// The result for a profile that is not complete enough to be asked about.
 fn not_ready(spec: &ProfileSpec, problems: &[Problem], clock: &dyn Clock) -> Option<Validation> {
     let problem = problems.iter().find(|problem| problem.blocking)?;
-    let error =
-        crate::drive::DriveError::new(crate::drive::ErrorKind::Invalid, problem.message.clone());
+    let error = DriveError::new(ErrorKind::Invalid, problem.message.clone());
     let mut result = Validation::not_opened(spec, &error, clock);
     result.error = Some(problem.code.to_owned());
     result.hint = Some(problem.hint.clone()).filter(|hint| !hint.is_empty());
@@ -314,21 +343,35 @@ async fn validate_all(
     Ok(Reply::new(document, text))
 }
 
-fn remove(context: &Context, name: &str) -> CliResult {
+async fn remove(context: &Context, name: &str, force: bool) -> CliResult {
     let mut profiles = context.profiles()?;
     let (_, source) = find(&profiles, name)?;
     if source == Source::ConfigFile {
         // Tells where it is; its secrets stay with it.
         profiles.remove(&context.paths, name)?;
     }
+    // A running mount lets go of it first, or refuses: then nothing is removed.
+    let unmounted = volumes::released(context, name, force)
+        .await
+        .map_err(|error| match error.code.as_str() {
+            "busy" => error.hint(
+                "wait with panfuse sync and close the files; or --force: what is on its way then \
+                 waits until a profile of that name is back",
+            ),
+            _ => error,
+        })?;
     // Secrets first: after a crash in between the profile is still listed and can be removed
     // again, while secrets without a profile would be forgotten on the disk.
     let secrets = context.vault()?.remove_profile(name)?;
     profiles.remove(&context.paths, name)?;
     Validations::new(&context.paths.data).forget(name)?;
     Ok(Reply::new(
-        json!({"removed": name, "secrets": secrets}),
-        format!("removed {name}"),
+        json!({"removed": name, "secrets": secrets, "unmounted": unmounted}),
+        if unmounted {
+            format!("removed {name}; the running mount has let go of it")
+        } else {
+            format!("removed {name}")
+        },
     ))
 }
 

@@ -9,7 +9,7 @@ use clap::ValueHint;
 use serde_json::json;
 
 use super::profile::{ask, record};
-use super::{CliError, CliResult, Context, Reply};
+use super::{CliError, CliResult, Context, Reply, volumes};
 use crate::config::ProfileSettings;
 use crate::drive::ProviderInfo;
 use crate::net::{Credentials, Secret};
@@ -137,19 +137,36 @@ async fn add(
         );
     }
     let done = if known.is_some() { "updated" } else { "added" };
-    let text = match &validation {
+    let mut text = match &validation {
         Some(result) => format!("{done} {}: {}", spec.name, result.summary),
         None => format!("{done} {} (not validated)", spec.name),
     };
+    let mut notes: Vec<String> = remarks.into_iter().map(|problem| problem.message).collect();
+    let path = match volumes::taken(context, &spec.name).await {
+        Ok(path) => path,
+        // It is added all the same, and there at the next mount.
+        Err(error) => {
+            notes.push(format!(
+                "the running mount goes on without this change: {}",
+                error.message
+            ));
+            notes.extend(error.hint);
+            None
+        }
+    };
+    if let Some(path) = &path {
+        text.push_str(&format!("; it is mounted at {}", path.display()));
+    }
     let mut reply = Reply::new(
         json!({
             "profile": shown,
             "updated": known.is_some(),
             "validation": validation,
+            "mountedAt": path,
         }),
         text,
     );
-    reply.notes = remarks.into_iter().map(|problem| problem.message).collect();
+    reply.notes = notes;
     Ok(reply)
 }
 
@@ -316,6 +333,7 @@ mod tests {
     use super::super::profile::testing::context;
     use super::super::profile::{self, Command};
     use super::*;
+    use crate::net::{BreakerRecord, BreakerStore, Clock, SystemClock};
     use std::path::Path;
 
     fn args(name: &str) -> AddArgs {
@@ -351,9 +369,15 @@ mod tests {
         assert_eq!(shown.json["ready"], true);
         let list = profile::run(&context, Command::Ls).await.unwrap();
         assert_eq!(list.json[0]["status"], "verified");
-        profile::run(&context, Command::Rm { name: name() })
-            .await
-            .unwrap();
+        profile::run(
+            &context,
+            Command::Rm {
+                name: name(),
+                force: false,
+            },
+        )
+        .await
+        .unwrap();
         let gone = profile::run(&context, Command::Show { name: name() })
             .await
             .unwrap_err();
@@ -383,6 +407,41 @@ mod tests {
         quiet.no_validate = true;
         let reply = add_to(home.path(), quiet, document).await.unwrap();
         assert_eq!(reply.json["profile"]["status"], "unverified");
+    }
+
+    #[tokio::test]
+    async fn an_account_that_rests_is_not_asked() {
+        let home = tempfile::tempdir().unwrap();
+        add_to(home.path(), args("a"), WHOLE).await.unwrap();
+        let context = context(home.path());
+        let catalog = crate::catalog::Catalog::open(&context.catalog_file()).unwrap();
+        let record = BreakerRecord {
+            until_ms: SystemClock.now_ms() + 3_600_000,
+            strikes: 1,
+            reason: "captcha".to_owned(),
+        };
+        // As a daemon keeps it that was started before the account's id was known.
+        catalog.catalog.save("fake/profile:a", Some(&record));
+        drop(catalog);
+        let name = || Some("a".to_owned());
+        let ask = || {
+            profile::run(
+                &context,
+                Command::Validate {
+                    name: name(),
+                    all: false,
+                },
+            )
+        };
+        let error = ask().await.unwrap_err();
+        assert_eq!((error.code.as_str(), error.exit), ("risk", 1));
+        assert!(error.message.contains("not asked"), "{}", error.message);
+        // It is still known to have worked, and works again after the pause.
+        let list = profile::run(&context, Command::Ls).await.unwrap();
+        assert_eq!(list.json[0]["status"], "verified");
+        let deps = context.open_deps(context.vault().unwrap()).unwrap();
+        deps.breakers.save("fake/profile:a", None);
+        ask().await.unwrap();
     }
 
     #[tokio::test]
@@ -477,7 +536,7 @@ mod tests {
         let error = add(&context, &args("mine"), WHOLE, &env).await.unwrap_err();
         assert_eq!((error.code.as_str(), error.exit), ("in_config_file", 2));
         let name = "mine".to_owned();
-        let error = profile::run(&context, Command::Rm { name })
+        let error = profile::run(&context, Command::Rm { name, force: false })
             .await
             .unwrap_err();
         assert_eq!(error.code, "in_config_file");

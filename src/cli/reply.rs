@@ -99,14 +99,6 @@ impl CliError {
         self
     }
 
-    /// The command is declared but not part of this build.
-    pub fn not_available(command: &str) -> Self {
-        Self::failed(
-            "not_available",
-            format!("`panfuse {command}` is not available in this build"),
-        )
-    }
-
     /// Reads the document of `--json` again, of another process; `None` when it is no error.
     pub fn read(document: &Value) -> Option<CliError> {
         let mut error = document.get("error")?.as_object()?.clone();

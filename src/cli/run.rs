@@ -39,7 +39,7 @@ fn start(cli: Cli) -> CliResult {
         Command::Mount(_) | Command::Sim(_) | Command::Demo(_)
     );
     let mut log = context.settings.log.clone();
-    if !stays {
+    if !stays || matches!(cli.command, Command::Demo(_)) {
         // A command's answer says what happened; its log is for what may go wrong.
         log.level = log.level.min(LogLevel::Warn);
     }

@@ -1,16 +1,16 @@
 //! `panfuse umount`: waits for pending uploads and unmounts.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::client::Client;
 use super::lock::holder;
-use super::mounted::{Mounted, is_mounted};
+use super::mounted::Mounted;
 use super::pending::post_and_wait;
 use super::{CliError, CliResult, Context, Reply};
+use crate::fuse::{is_mounted, unmount};
 
 /// How long the mount may take to go once the daemon has said yes: its journal is sealed meanwhile.
 const GOING: Duration = Duration::from_secs(30);
@@ -143,28 +143,16 @@ fn is_served(path: &Path) -> bool {
 
 /// Takes a dead mount away, lazily: programs may still stand in it.
 fn detach(path: &Path) -> Result<(), CliError> {
-    let mut told = String::new();
-    for (program, options) in [("fusermount3", "-uz"), ("umount", "-l")] {
-        let run = Command::new(program)
-            .arg(options)
-            .arg("--")
-            .arg(path)
-            .stdin(Stdio::null())
-            .output();
-        match run {
-            Ok(output) if output.status.success() => return Ok(()),
-            Ok(output) => told = String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-            Err(error) => told = format!("{program}: {error}"),
-        }
-    }
-    Err(CliError::failed(
-        "still_mounted",
-        format!(
-            "the dead mount at {} cannot be removed: {told}",
-            path.display()
-        ),
-    )
-    .hint(format!("as root: umount -l {}", path.display())))
+    unmount(path).map_err(|error| {
+        CliError::failed(
+            "still_mounted",
+            format!(
+                "the dead mount at {} cannot be removed: {error}",
+                path.display()
+            ),
+        )
+        .hint(format!("as root: umount -l {}", path.display()))
+    })
 }
 
 #[cfg(test)]

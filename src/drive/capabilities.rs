@@ -113,7 +113,8 @@ pub struct Capabilities {
     pub stores_mtime: bool,
     /// Names are compared case-insensitively.
     pub case_insensitive: bool,
-    /// Longest name.
+    /// A name of up to so many bytes of UTF-8 is not too long, whatever its characters. Where the
+    /// provider counts characters a longer one may fit: [`super::Drive::check_name`] knows.
     pub max_name_bytes: usize,
     /// Entries per listing page.
     pub page_size: u32,

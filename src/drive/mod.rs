@@ -57,6 +57,21 @@ pub trait Drive: Send + Sync {
     /// `None` before the first answer that tells it.
     fn account_id(&self) -> Option<String>;
 
+    /// Whether a new name fits, before anything is sent.
+    ///
+    /// # Errors
+    /// `NameTooLong`; drivers with rules of their own also say `Invalid`.
+    fn check_name(&self, name: &str) -> Result<()> {
+        let most = self.capabilities().max_name_bytes;
+        if name.len() > most {
+            return Err(DriveError::new(
+                ErrorKind::NameTooLong,
+                format!("the name {name:?} is longer than the {most} bytes this provider takes"),
+            ));
+        }
+        Ok(())
+    }
+
     /// One page of a directory; `cursor` is `None` for the first. Entries that are not finished
     /// (an upload under way) are left out.
     async fn list(&self, dir: &NodeId, cursor: Option<Cursor>) -> Result<Page>;

@@ -32,6 +32,6 @@ mod options;
 mod replies;
 
 pub use kernel::xattr;
-pub use mount_point::{MountPointError, check, unmount};
+pub use mount_point::{MountPointError, check, is_mounted, unmount};
 pub use mounted::{MountError, Mounted};
 pub use options::{MountOptions, OptionError};

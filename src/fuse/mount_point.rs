@@ -244,6 +244,22 @@ pub fn unmount(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Whether a panfuse, dead or alive, is mounted at `path` in this mount namespace. Asks nothing of
+/// the mount itself: it may hang.
+///
+/// # Errors
+/// When the kernel's table cannot be read; `TimedOut` when the way there hangs.
+pub fn is_mounted(path: &Path) -> io::Result<bool> {
+    let full = std::path::absolute(path)?;
+    let resolved = on_a_thread(ANSWER_DEADLINE, move || resolve(&full))
+        .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()));
+    match resolved {
+        Ok(resolved) => Ok(mounted_at(&resolved)?.is_some_and(|entry| entry.is_panfuse())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// The process that serves a mount: the one whose open `/dev/fuse` tells this connection (newer
 /// kernels), else the only panfuse with an open `/dev/fuse`.
 fn daemon_of(entry: &MountEntry) -> Option<u32> {
@@ -354,6 +370,13 @@ mod tests {
             source: "panfuse".to_owned(),
         };
         assert!(!unmount_if(&other).unwrap());
+    }
+
+    #[test]
+    fn what_is_no_mount_of_ours_is_not_taken_for_one() {
+        for path in ["/", "/proc", "/no/such/place", "/proc/../proc"] {
+            assert!(!is_mounted(Path::new(path)).unwrap(), "{path}");
+        }
     }
 
     #[test]

@@ -121,7 +121,7 @@ pub(super) fn space(space: FsResult<StatFs>, reply: ReplyStatfs) {
             space.files.saturating_add(FREE_FILES),
             FREE_FILES,
             convert::STATFS_BLOCK,
-            255,
+            space.name_max,
             convert::STATFS_BLOCK,
         ),
         Err(error) => reply.error(convert::errno(&error)),

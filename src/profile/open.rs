@@ -154,6 +154,17 @@ pub fn open(spec: &ProfileSpec, deps: &OpenDeps) -> Result<Arc<dyn Drive>, Drive
     Ok(drive)
 }
 
+/// The record of an account that rests after a block, under the name it has by now or the one it
+/// had before the provider told its id.
+pub fn resting(spec: &ProfileSpec, deps: &OpenDeps) -> Option<BreakerRecord> {
+    let unknown = format!("{}/profile:{}", spec.settings.provider, spec.name);
+    [account_of(spec, deps), unknown]
+        .iter()
+        .filter_map(|account| deps.breakers.load(account))
+        .filter(|record| deps.clock.now_ms() < record.until_ms)
+        .max_by_key(|record| record.until_ms)
+}
+
 /// The account a profile belongs to: what the user calls it, else the id that the last
 /// validation learned from the provider, else a name of the profile's own.
 fn account_of(spec: &ProfileSpec, deps: &OpenDeps) -> String {

@@ -164,6 +164,24 @@ impl Engine {
         all
     }
 
+    /// Takes a drive in; one of the same name is replaced for every transfer that begins from now on.
+    pub fn add_volume(&self, volume: Volume) {
+        self.inner
+            .volumes
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(volume.name.clone(), volume);
+    }
+
+    /// Lets a drive go. What the journal holds for it waits until a profile of that name is back.
+    pub fn remove_volume(&self, profile: &str) -> Option<Volume> {
+        self.inner
+            .volumes
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(profile)
+    }
+
     /// The catalog.
     pub fn catalog(&self) -> &Arc<Catalog> {
         &self.inner.parts.catalog

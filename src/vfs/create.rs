@@ -11,6 +11,7 @@ use super::handles::Opened;
 use super::inode::Inode;
 use super::tree::{CONTROL_BASE, ROOT};
 use crate::content::{Draft, Volume};
+use crate::drive::ErrorKind;
 
 impl Vfs {
     /// Creates and opens a file. Nothing is asked of the provider until it is closed.
@@ -111,8 +112,10 @@ impl Vfs {
             return Err(FsError::new(libc::ENOTDIR));
         }
         let volume = dir.volume.clone().ok_or(FsError::new(libc::EPERM))?;
-        if name.len() > volume.capabilities().max_name_bytes.min(255) {
-            return Err(FsError::new(libc::ENAMETOOLONG));
+        match volume.drive.check_name(name) {
+            Err(error) if error.kind == ErrorKind::NameTooLong => return Err(error.into()),
+            // What else a name may not be is told by the call that makes it.
+            _ => {}
         }
         self.load(&dir).await?;
         Ok((dir, volume))

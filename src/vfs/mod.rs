@@ -12,6 +12,7 @@
 //! | `events` | [`Changes`]: what the kernel must forget |
 //! | `inode` | one file or directory in memory |
 //! | `tree` | all inodes, and the profiles under the root |
+//! | `profiles` | profiles that come and go while the mount is there |
 //! | `directory` | listings: loading, freshness, reconciling, duplicates |
 //! | `handles` | open files and directories |
 //! | `lookup` | lookup, getattr, setattr, readdir |
@@ -42,6 +43,7 @@ mod inode;
 mod landing;
 mod lookup;
 mod open;
+mod profiles;
 mod read;
 mod remove;
 mod rename;

@@ -16,7 +16,12 @@ pub struct StatFs {
     pub free: u64,
     /// Files in memory.
     pub files: u64,
+    /// Longest name in bytes; the longest of all drives for the root.
+    pub name_max: u32,
 }
+
+/// Longest name the kernel hands on, in bytes.
+const NAME_MAX: usize = 255;
 
 /// A quota is asked for again after this long.
 const FRESH_MS: i64 = 5 * 60_000;
@@ -49,6 +54,11 @@ impl Vfs {
             };
             all.total = all.total.saturating_add(total);
             all.free = all.free.saturating_add(free);
+            let longest = volume.capabilities().max_name_bytes.min(NAME_MAX);
+            all.name_max = all.name_max.max(u32::try_from(longest).unwrap_or(u32::MAX));
+        }
+        if all.name_max == 0 {
+            all.name_max = u32::try_from(NAME_MAX).unwrap_or(u32::MAX);
         }
         Ok(all)
     }

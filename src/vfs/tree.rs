@@ -1,4 +1,4 @@
-//! All inodes. The root holds the profiles; it never changes.
+//! All inodes. The root holds the profiles.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,29 +37,36 @@ impl Tree {
         let root = Arc::new(Inode::new(ROOT, FileKind::Dir, None, ROOT, String::new()));
         tree.put(root.clone());
         for volume in engine.volumes() {
-            let key = engine.catalog().root(&volume.name, &volume.drive.root());
-            let node = root_node(&volume);
-            let inode = tree.make(
-                FileKind::Dir,
-                Some(volume.clone()),
-                ROOT,
-                volume.name.to_string(),
-            );
-            {
-                let mut state = inode.state();
-                state.key = Some(key);
-                state.node = Some(Arc::new(node));
-            }
-            tree.remember_key(key, inode.ino);
-            let mut state = root.state();
-            state
-                .children
-                .names
-                .insert(volume.name.to_string(), inode.ino);
+            tree.mount(engine, &root, volume);
         }
         root.state().children.complete = true;
         root.state().children.listed = i64::MAX;
         tree
+    }
+
+    /// Puts a profile's directory under the root.
+    pub fn mount(&self, engine: &Engine, root: &Inode, volume: Volume) {
+        let key = engine.catalog().root(&volume.name, &volume.drive.root());
+        let node = root_node(&volume);
+        let name = volume.name.to_string();
+        let inode = self.make(FileKind::Dir, Some(volume), ROOT, name.clone());
+        {
+            let mut state = inode.state();
+            state.key = Some(key);
+            state.node = Some(Arc::new(node));
+        }
+        self.remember_key(key, inode.ino);
+        root.state().children.names.insert(name, inode.ino);
+    }
+
+    /// Every inode of a profile.
+    pub fn of_profile(&self, profile: &str) -> Vec<Arc<Inode>> {
+        let inodes = self.inodes.read().unwrap_or_else(PoisonError::into_inner);
+        let own = inodes.values().filter(|inode| {
+            let volume = inode.volume.as_ref();
+            volume.is_some_and(|volume| &*volume.name == profile)
+        });
+        own.cloned().collect()
     }
 
     fn put(&self, inode: Arc<Inode>) {

@@ -4,4 +4,5 @@ mod errors;
 mod house;
 mod output;
 mod profiles;
+mod running;
 mod sim;

@@ -9,12 +9,14 @@
 //! | `sample` | contents whose reading is counted |
 //! | `vault` | credentials in memory, and what had been asked when they were saved |
 //! | `cases` | the cases, by subject |
+//! | `lost_sessions` | uploads that 123 forgot between two attempts |
 //!
 //! Every provider of the registry runs every case, as the test `PROVIDER::SUBJECT::CASE`. A case
 //! that a drive's capabilities exclude says so on standard error, with the reason.
 
 mod actions;
 mod cases;
+mod lost_sessions;
 mod sample;
 mod specs;
 mod stage;

@@ -106,8 +106,8 @@ const SPECS: &[Spec] = &[
         download: "download",
         part: "oss_part",
         commit: "oss_complete",
-        // Of a failed callback (203) the driver waits to see whether the upload ends after all.
-        refusal: (FaultKind::Status, "400"),
+        // The callback fails (203): the bytes are stored, and the service does not take them.
+        refusal: (FaultKind::CommitFail, ""),
         knobs: &[],
         part_size: 8 << 20,
         single: 16 << 20,

@@ -141,3 +141,30 @@ async fn a_hit_on_115_costs_the_question_its_proof_and_a_look_at_the_new_file() 
     rig.cp("115/film.mkv", "115-2/film.mkv").await.unwrap();
     assert_eq!(rig.files("115-2"), ["/film.mkv"]);
 }
+
+/// 123 counts 254 characters: a longer name is refused when the file is made, not hours later when
+/// it is uploaded, and a name of many bytes and few characters is taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_is_too_long_is_refused_before_anything_is_sent() {
+    let rig = Rig::new(&["123_open"]).await;
+    rig.names("123").await;
+    let before = rig.stat("123").requests;
+    let ascii = "x".repeat(255);
+    let error = rig.put(&format!("123/{ascii}"), b"a").await.unwrap_err();
+    assert_eq!(error.errno, libc::ENAMETOOLONG);
+    let error = rig.mkdir(&format!("123/{ascii}")).await.unwrap_err();
+    assert_eq!(error.errno, libc::ENAMETOOLONG);
+    assert_eq!(rig.stat("123").requests, before);
+    let wide = "\u{4E2D}".repeat(85);
+    rig.put(&format!("123/{wide}"), b"c").await.unwrap();
+    rig.put(&format!("123/{}", &ascii[1..]), b"d")
+        .await
+        .unwrap();
+    rig.settle().await;
+    assert_eq!(
+        rig.world.read("123", &format!("/{wide}"), 0, 9).unwrap(),
+        b"c"[..]
+    );
+    let ino = rig.ino("123").await.unwrap();
+    assert_eq!(rig.vfs.statfs(ino).unwrap().name_max, 254);
+}

@@ -11,6 +11,7 @@
 //! | `read` | reading |
 //! | `write` | mkdir, rename, move, copy |
 //! | `trash` | the trash and the way back |
+//! | `replace` | a file in the place of another, which goes to the trash |
 //! | `unfinished` | hidden files that become visible in one step; reflinks and copies |
 //! | `upload` | streamed uploads |
 //! | `hashing` | hashes of a file while its parts are written |
@@ -26,6 +27,7 @@ mod list;
 mod mounts;
 mod names;
 mod read;
+mod replace;
 mod sys;
 #[cfg(test)]
 mod tests;

@@ -145,6 +145,19 @@ pub fn replace(from: impl AsFd, name: &OsStr, to: impl AsFd, new_name: &OsStr) -
     renameat2(from, name, to, new_name, 0)
 }
 
+/// Lets two entries change their names, atomically. Not every file system can (NFS, FAT).
+pub fn exchange(one: impl AsFd, name: &OsStr, two: impl AsFd, other: &OsStr) -> io::Result<()> {
+    renameat2(one, name, two, other, libc::RENAME_EXCHANGE)
+}
+
+/// One more name for a file (linkat(2)); a symbolic link is linked itself.
+pub fn link(from: impl AsFd, name: &OsStr, to: impl AsFd, new_name: &OsStr) -> io::Result<()> {
+    let (name, new_name) = (text(name)?, text(new_name)?);
+    let (from, to) = (from.as_fd().as_raw_fd(), to.as_fd().as_raw_fd());
+    // SAFETY: both directories are open and both names are NUL-terminated.
+    check(|| unsafe { libc::linkat(from, name.as_ptr(), to, new_name.as_ptr(), 0) }).map(drop)
+}
+
 /// Renames and refuses with `EEXIST` when the new name is taken.
 pub fn rename_new(
     from: impl AsFd,
@@ -175,11 +188,8 @@ pub fn rename_new_by_link(
     to: impl AsFd,
     new_name: &OsStr,
 ) -> io::Result<()> {
-    let (old, new) = (text(name)?, text(new_name)?);
-    let (dir, target) = (from.as_fd().as_raw_fd(), to.as_fd().as_raw_fd());
-    // SAFETY: both directories are open and both names are NUL-terminated.
-    match check(|| unsafe { libc::linkat(dir, old.as_ptr(), target, new.as_ptr(), 0) }) {
-        Ok(_) => unlink_at(from, name, false),
+    match link(from.as_fd(), name, to.as_fd(), new_name) {
+        Ok(()) => unlink_at(from, name, false),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
         Err(_) => match stat_at(to.as_fd(), new_name) {

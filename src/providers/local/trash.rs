@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
 
-use super::disk::{Disk, Place, inode, is_entry};
+use super::disk::{Disk, Place, inode, is_entry, version};
 use super::sys::{self, Stat};
 use super::write::{learn_move, move_entry};
 use super::{error, names};
@@ -34,72 +34,134 @@ pub fn trash(disk: &Disk, node: &Node) -> Result<()> {
         Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
-    match trash_below(disk, node, &from, &stat, "") {
-        // Another file system is mounted below the top.
-        Err(error) if error.kind == ErrorKind::Unsupported && !from.parent.is_empty() => {
-            trash_below(disk, node, &from, &stat, &from.parent)
-        }
+    match in_some_trash(&from, |top| trash_below(disk, node, &from, &stat, top)) {
         // Somebody was faster.
         Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
         other => other,
     }
 }
 
+/// Tries the trash in the top, then the one beside the entry: another file system may be mounted
+/// below the top, or the top may not be ours to write to.
+pub fn in_some_trash<T>(from: &Place, attempt: impl Fn(&str) -> Result<T>) -> Result<T> {
+    match attempt("") {
+        Err(error)
+            if matches!(
+                error.kind,
+                ErrorKind::Unsupported | ErrorKind::Auth | ErrorKind::ReadOnly
+            ) && !from.parent.is_empty() =>
+        {
+            attempt(&from.parent)
+        }
+        other => other,
+    }
+}
+
 fn trash_below(disk: &Disk, node: &Node, from: &Place, stat: &Stat, top: &str) -> Result<()> {
-    let failed = |error: std::io::Error| error::of("trash", node.id.as_str(), &error);
+    let item = Item::begin(disk, top, from, stat)?;
     let known = stat
         .is_file()
         .then(|| disk.index.get(&from.id(), stat))
         .flatten();
-    let top_dir = disk.dir(top)?;
-    let trash = OsStr::new(names::TRASH);
-    match sys::mkdir_at(&top_dir, trash, 0o700) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(failed(error));
-        }
-        _ => {}
-    }
-    let trash_id = names::join(top, trash);
-    let bin = open_dir(&top_dir, trash).map_err(failed)?;
-    let unique = format!("{}-{}", stat.ino, uuid::Uuid::new_v4());
-    let (item, note) = (
-        OsString::from(&unique),
-        OsString::from(format!("{unique}.json")),
-    );
-    let text = serde_json::to_vec(&Note {
-        path: node.id.as_str().to_owned(),
-        version: node.version.clone(),
-        trashed_at: disk.clock.now_ms(),
-    })
-    .map_err(|error| DriveError::new(ErrorKind::LocalDisk, error.to_string()))?;
-    // The note comes first: an entry in the trash can always go back.
-    let made = (|| {
-        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL;
-        let mut file = std::fs::File::from(sys::open_at(&bin, &note, flags)?);
-        file.write_all(&text)?;
-        file.sync_all()?;
-        sys::mkdir_at(&bin, &item, 0o700)?;
-        open_dir(&bin, &item)
-    })();
-    let moved = made.map_err(failed).and_then(|dir| {
-        let to = Place {
-            dir,
-            parent: names::join(&trash_id, &item),
-            name: from.name.clone(),
-        };
-        let moved = move_entry(node, from, &to)?;
-        learn_move(disk, &from.id(), &to.id(), &moved, known.as_ref());
-        Ok(())
-    });
-    match moved {
-        Ok(()) => {
+    match move_entry(node, from, &item.place) {
+        Ok(moved) => {
+            learn_move(disk, &from.id(), &item.place.id(), &moved, known.as_ref());
             disk.sync_dir(from);
             Ok(())
         }
         Err(error) => {
-            let _ = sys::unlink_at(&bin, &item, true);
-            let _ = sys::unlink_at(&bin, &note, false);
+            item.cancel();
             Err(error)
+        }
+    }
+}
+
+/// A place in a trash with its note, for an entry that is about to come there.
+pub struct Item {
+    bin: OwnedFd,
+    item: OsString,
+    note: OsString,
+    /// Where the entry goes; nothing is there yet.
+    pub place: Place,
+}
+
+impl Item {
+    /// Makes the place and its note, both durable: an entry in the trash can always go back.
+    /// `top` is the directory whose trash it is; `from` and `stat` tell of the entry.
+    ///
+    /// # Errors
+    /// Those of the disk, with nothing left behind.
+    pub fn begin(disk: &Disk, top: &str, from: &Place, stat: &Stat) -> Result<Item> {
+        let id = from.id();
+        let failed = |error: std::io::Error| error::of("trash", &id, &error);
+        let top_dir = disk.dir(top)?;
+        let trash = OsStr::new(names::TRASH);
+        match sys::mkdir_at(&top_dir, trash, 0o700) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(failed(error));
+            }
+            _ => {}
+        }
+        // Something else of that name must not look as if the entry were gone.
+        let bin = open_dir(&top_dir, trash).map_err(|error| {
+            let error = failed(error);
+            DriveError {
+                kind: match error.kind {
+                    ErrorKind::NotFound => ErrorKind::LocalDisk,
+                    kind => kind,
+                },
+                message: format!(
+                    "{} is not usable as a trash: {}",
+                    names::TRASH,
+                    error.message
+                ),
+                ..error
+            }
+        })?;
+        let unique = format!("{}-{}", stat.ino, uuid::Uuid::new_v4());
+        let (item, note) = (
+            OsString::from(&unique),
+            OsString::from(format!("{unique}.json")),
+        );
+        let text = serde_json::to_vec(&Note {
+            path: id.clone(),
+            version: version(stat),
+            trashed_at: disk.clock.now_ms(),
+        })
+        .map_err(|error| DriveError::new(ErrorKind::LocalDisk, error.to_string()))?;
+        let made = (|| {
+            let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL;
+            let mut file = std::fs::File::from(sys::open_at(&bin, &note, flags)?);
+            file.write_all(&text)?;
+            file.sync_all()?;
+            sys::mkdir_at(&bin, &item, 0o700)?;
+            open_dir(&bin, &item)
+        })();
+        let dir = match made {
+            Ok(dir) => dir,
+            Err(error) => {
+                let _ = sys::unlink_at(&bin, &item, true);
+                let _ = sys::unlink_at(&bin, &note, false);
+                return Err(failed(error));
+            }
+        };
+        let place = Place {
+            dir,
+            parent: names::join(&names::join(top, trash), &item),
+            name: from.name.clone(),
+        };
+        Ok(Item {
+            bin,
+            item,
+            note,
+            place,
+        })
+    }
+
+    /// Takes the empty place away again; one that holds something stays as it is.
+    pub fn cancel(self) {
+        if sys::unlink_at(&self.bin, &self.item, true).is_ok() {
+            let _ = sys::unlink_at(&self.bin, &self.note, false);
         }
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::disk::{Disk, PIECE, Place, SYNC};
 use super::index::Digests;
+use super::replace::replace;
 use super::sys::{self, Stat};
 use super::{error, names};
 use crate::drive::{DriveError, ErrorKind, Node, OnConflict, Result};
@@ -63,10 +64,11 @@ pub fn publish(
     }
     file.sync_all().map_err(failed)?;
     match on_conflict {
-        OnConflict::Refuse => sys::rename_new(from, name, &place.dir, &place.name),
-        OnConflict::Replace => sys::replace(from, name, &place.dir, &place.name),
+        OnConflict::Refuse => {
+            sys::rename_new(from, name, &place.dir, &place.name).map_err(failed)?;
+        }
+        OnConflict::Replace => replace(disk, from, name, place)?,
     }
-    .map_err(failed)?;
     disk.sync_dir(place);
     sys::stat_fd(file).map_err(failed)
 }

@@ -37,6 +37,8 @@ pub struct Api {
     user_id: OnceLock<String>,
     /// Sessions whose end was asked for by this process: they may have become files.
     pub finishing: moka::sync::Cache<String, ()>,
+    /// Sessions that the service does not know any more, or gave up.
+    pub ended: moka::sync::Cache<String, ()>,
 }
 
 impl Api {
@@ -60,6 +62,7 @@ impl Api {
             tokens,
             user_id: OnceLock::new(),
             finishing: moka::sync::Cache::new(4096),
+            ended: moka::sync::Cache::new(4096),
         })
     }
 

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::api::{Api, Repeat};
 use super::create::{self, MAX_FILE};
 use super::list;
-use super::upload::{finished, md5_of, send_slice, text_of};
+use super::upload::{finished, md5_of, note_end, send_slice, text_of};
 use super::write::{new_id, trash_id};
 use crate::drive::{
     DriveError, ErrorKind, Node, NodeId, Result, UploadRequest, UploadSession, decode,
@@ -37,6 +37,7 @@ pub async fn commit(api: &Api, request: &UploadRequest, session: &UploadSession)
                 return Ok(node);
             }
             if request.size > 0 || error.kind == ErrorKind::Exists {
+                note_end(api, &text_of(session, "preupload_id")?, &error);
                 return Err(error);
             }
             // Empty files are not documented: some services want the one empty slice.

@@ -162,7 +162,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     path_addressed: false,
     stores_mtime: false,
     case_insensitive: false,
-    max_name_bytes: names::MAX_BYTES,
+    // Counted in characters: of one byte each in the worst case.
+    max_name_bytes: names::MAX_CHARS,
     page_size: list::PAGE_SIZE,
     parallel_reads: 4,
     listing_lag_ms: 0,
@@ -199,6 +200,10 @@ impl Drive for Pan123Drive {
 
     fn account_id(&self) -> Option<String> {
         self.api.account_id()
+    }
+
+    fn check_name(&self, name: &str) -> Result<()> {
+        names::encode(name).map(drop)
     }
 
     async fn list(&self, dir: &NodeId, cursor: Option<Cursor>) -> Result<Page> {

@@ -14,9 +14,9 @@ pub const RULES: NameRules = NameRules {
 };
 
 /// Longest name in characters.
-const MAX_CHARS: usize = 254;
+pub const MAX_CHARS: usize = 254;
 /// The same in bytes, when every character takes four.
-pub const MAX_BYTES: usize = MAX_CHARS * 4;
+const MAX_BYTES: usize = MAX_CHARS * 4;
 
 /// Stands for a blank in a name of blanks only.
 const BLANK: char = '\u{2420}';

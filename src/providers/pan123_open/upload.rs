@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::api::{Api, Repeat};
+use super::commit;
 use super::create::{self, Asked};
 use super::list;
 use super::write::new_id;
@@ -109,9 +110,12 @@ pub async fn resume(
             Err(error) => Err(error),
         };
     }
+    let id = text_of(&session, "preupload_id")?;
     let opened = decode::integer(&session.state["opened_at"]).unwrap_or(0);
     let age = api.client.clock().now_ms().saturating_sub(opened);
-    if age > SESSION_LIFE_MS || decode::unsigned(&session.state["size"]) != Some(request.size) {
+    let over = age > SESSION_LIFE_MS || api.ended.contains_key(&id);
+    if over || decode::unsigned(&session.state["size"]) != Some(request.size) {
+        commit::abandon(api, &session).await?;
         return Ok(None);
     }
     let call = api
@@ -120,15 +124,15 @@ pub async fn resume(
             "complete",
             "/upload/v1/file/list_upload_parts",
         )
-        .json(&json!({ "preuploadID": text_of(&session, "preupload_id")? }));
+        .json(&json!({ "preuploadID": id }));
     match api.call(Repeat::Safe, call).await {
         Ok(answer) => {
             Ok(take_list(&mut session, request.size, &answer["parts"]).then_some(session))
         }
         // The call is described for sessions of version 1; those of version 2 have no list
         // (section 7.4). So a refusal says nothing about the session: the journal's receipts
-        // stand, and one that is gone after all is told by the next slice or by the commit,
-        // which compares the whole MD5.
+        // stand, and one that is gone after all is told by the next slice or by the commit
+        // ([`note_end`]); the attempt after that starts anew.
         Err(error)
             if error.kind == ErrorKind::BadAnswer
                 || (error.code.is_some()
@@ -206,6 +210,7 @@ pub async fn send_slice(
             .multipart(slice_form(&id, number, md5, bytes.clone()));
         match api.attempt(Repeat::Safe, request).await {
             Ok(_) => return Ok(()),
+            Err(error) if note_end(api, &id, &error) => return Err(error),
             Err(error)
                 if error.retry == Retry::Backoff
                     && matches!(
@@ -219,6 +224,17 @@ pub async fn send_slice(
         }
     }
     Err(last.unwrap_or_else(|| DriveError::bad_answer("put_part", "no upload host")))
+}
+
+/// Remembers a session that this answer of the service ended: it is not known any more, or what
+/// it holds is not the file. Going on with it would fail for ever.
+pub fn note_end(api: &Api, id: &str, error: &DriveError) -> bool {
+    let over =
+        error.code.is_some() && matches!(error.kind, ErrorKind::NotFound | ErrorKind::Verification);
+    if over {
+        api.ended.insert(id.to_owned(), ());
+    }
+    over
 }
 
 /// The fields in the documented order.

@@ -188,7 +188,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     path_addressed: false,
     stores_mtime: false,
     case_insensitive: false,
-    max_name_bytes: 1020,
+    // Counted in characters: of one byte each in the worst case.
+    max_name_bytes: names::RULES.max_chars,
     page_size: list::PAGE_SIZE,
     parallel_reads: 8,
     listing_lag_ms: 0,
@@ -227,6 +228,10 @@ impl Drive for PikPak {
 
     fn account_id(&self) -> Option<String> {
         self.api.identity.user_id()
+    }
+
+    fn check_name(&self, name: &str) -> Result<()> {
+        names::RULES.encode(name).map(drop)
     }
 
     async fn list(&self, dir: &NodeId, cursor: Option<Cursor>) -> Result<Page> {

@@ -1,5 +1,7 @@
 //! The driver against scripted answers on loopback: what it sends, and what it makes of it.
 
+mod callback;
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

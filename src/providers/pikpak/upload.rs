@@ -172,6 +172,12 @@ pub async fn resume(
 /// How long an upload that may have been joined earlier is given to show up.
 const SHORT: Duration = Duration::from_secs(20);
 
+/// How long an upload whose callback failed is given to show up all the same.
+const UNHEARD: Duration = Duration::from_secs(3);
+
+/// Pause before the one more try after a failed callback.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// The session of a file that is whole: nothing is left to send.
 fn finished(request: &UploadRequest, mut session: UploadSession) -> UploadSession {
     session.state["whole"] = json!(true);
@@ -202,20 +208,58 @@ pub async fn put_part(
         return retry(patience(), put).await.map_err(ended);
     }
     let put = || store.put_object(&key.credentials, bytes.clone(), None);
-    match retry(patience(), put).await {
+    let error = match retry(patience(), put).await {
+        Ok(_) => return Ok(receipt(number, size)),
+        Err(error) => error,
+    };
+    // The first of two tries may have done it, with its answer lost.
+    if arrived(api, &file_id).await {
+        return Ok(receipt(number, size));
+    }
+    if !is_unheard(&error) {
+        return Err(ended(error));
+    }
+    // The bytes are stored, the service was not reached: the same object once more tells it again.
+    tokio::time::sleep(AGAIN).await;
+    match store.put_object(&key.credentials, bytes, None).await {
         Ok(_) => Ok(receipt(number, size)),
-        // The first of two tries may have done it, with its answer lost.
-        Err(error) => match list::raw_stat(api, &NodeId::new(file_id)).await {
-            Ok(file) if list::is_complete(&file) => Ok(receipt(number, size)),
-            _ => Err(ended(error)),
+        Err(error) if !is_unheard(&error) => Err(ended(error)),
+        Err(_) => match wait_whole(api, &file_id, None, UNHEARD).await {
+            Ok(_) => Ok(receipt(number, size)),
+            Err(_) => Err(not_taken(api, session).await),
         },
     }
+}
+
+/// Whether the object is stored but the store's callback to the service failed (HTTP 203).
+fn is_unheard(error: &DriveError) -> bool {
+    error.code.as_deref() == Some("CallbackFailed")
+}
+
+async fn arrived(api: &Api, file_id: &str) -> bool {
+    let file = list::raw_stat(api, &NodeId::new(file_id)).await;
+    file.is_ok_and(|file| list::is_complete(&file))
+}
+
+/// The end of an upload whose callback failed twice. No call makes the service look for the object
+/// (section 7), so the pending entry goes and the next attempt starts anew.
+async fn not_taken(api: &Api, session: &UploadSession) -> DriveError {
+    if let Err(error) = abandon(api, session).await {
+        tracing::warn!(%error, "an upload that the provider did not take was not cleaned up");
+    }
+    DriveError::new(
+        ErrorKind::Provider,
+        "the object store has the whole upload, but PikPak did not take it over (its callback \
+         failed twice); the upload starts anew",
+    )
+    .code("CallbackFailed")
 }
 
 pub async fn commit(api: &Api, request: &UploadRequest, session: &UploadSession) -> Result<Node> {
     let file_id = text_of(session, "file_id")?;
     let upload_id = decode::nonempty(&session.state["upload_id"]);
     let mut limit = COMMIT;
+    let mut unheard = false;
     if let Some(upload_id) = upload_id.as_deref().filter(|_| !is_whole(session)) {
         let joined = match session::find(api, &file_id).await? {
             Some(key) => join(api, request, session, &key, upload_id).await,
@@ -223,19 +267,28 @@ pub async fn commit(api: &Api, request: &UploadRequest, session: &UploadSession)
         };
         match joined {
             Ok(()) => {}
-            // Gone means that an earlier commit did it, and its answer was lost; a failed
-            // callback leaves the object there. Either way the file itself decides.
-            Err(error)
-                if error.kind == ErrorKind::NotFound
-                    || error.code.as_deref() == Some("CallbackFailed") =>
-            {
-                limit = SHORT;
+            // An earlier commit did it, and its answer was lost: the file itself decides.
+            Err(error) if error.kind == ErrorKind::NotFound => limit = SHORT,
+            Err(error) if is_unheard(&error) => {
+                limit = UNHEARD;
+                unheard = true;
             }
             Err(error) => return Err(error),
         }
     }
     let task = decode::nonempty(&session.state["task_id"]);
-    let file = wait_whole(api, &file_id, task.as_deref(), limit).await?;
+    let file = match wait_whole(api, &file_id, task.as_deref(), limit).await {
+        Err(error)
+            if unheard
+                && matches!(
+                    error.kind,
+                    ErrorKind::Timeout | ErrorKind::NotFound | ErrorKind::Provider
+                ) =>
+        {
+            return Err(not_taken(api, session).await);
+        }
+        waited => waited?,
+    };
     // The file is there; a key left behind in the store ends by itself.
     if let Err(error) = session::forget(api, &file_id, upload_id.is_some()).await {
         tracing::warn!(%error, "the key of a finished upload was not removed");
@@ -270,8 +323,26 @@ async fn join(
         }
     }
     let complete = || store.complete(&key.credentials, upload_id, &parts, None);
-    retry(patience(), complete).await.map_err(ended)?;
-    Ok(())
+    match retry(patience(), complete).await {
+        Ok(_) => Ok(()),
+        Err(error) if is_unheard(&error) => {
+            if arrived(api, &text_of(session, "file_id")?).await {
+                return Ok(());
+            }
+            // Joining once more tells the service again, where the store still has the parts.
+            tokio::time::sleep(AGAIN).await;
+            match store
+                .complete(&key.credentials, upload_id, &parts, None)
+                .await
+            {
+                Ok(_) => Ok(()),
+                // Joined already: the callback is not repeated.
+                Err(again) if again.kind == ErrorKind::NotFound => Err(error),
+                Err(again) => Err(ended(again)),
+            }
+        }
+        Err(error) => Err(ended(error)),
+    }
 }
 
 pub async fn abandon(api: &Api, session: &UploadSession) -> Result<()> {

@@ -25,6 +25,7 @@
 //! | knob | default | meaning |
 //! |---|---|---|
 //! | `slice_size` | 16777216 | bytes per slice of new sessions |
+//! | `session_seconds` | 0 | life of an upload session, 0 for ever |
 //! | `sha1_index` | true | `false`: `sha1_reuse` finds nothing, and what comes in stays unindexed for ever |
 //! | `reuse` | normal | `never`, `zero_id` (`reuse:true` with `fileID` 0), `sha1_only` |
 //! | `verify_polls` | 0 | how often `complete` says "not yet" |
@@ -452,6 +453,7 @@ impl Simulator for Pan123 {
         let state = self.state();
         let own = state.sessions.iter();
         own.filter(|(_, session)| session.profile == account.profile && session.is_open())
+            .filter(|(_, session)| self.lives(session))
             .map(|(id, session)| session.describe(id))
             .collect()
     }
@@ -459,6 +461,7 @@ impl Simulator for Pan123 {
     fn knobs(&self) -> &'static [&'static str] {
         &[
             "slice_size",
+            "session_seconds",
             "sha1_index",
             "reuse",
             "verify_polls",

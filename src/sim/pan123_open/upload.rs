@@ -38,6 +38,8 @@ pub(super) enum Stage {
 pub(super) struct Session {
     /// Account.
     pub profile: String,
+    /// When it was opened, milliseconds.
+    pub opened: i64,
     /// Of the old upload with presigned parts.
     pub v1: bool,
     /// What it will be.
@@ -285,6 +287,7 @@ impl Ctx<'_> {
         let slice_size = self.account.knobs.number("slice_size", SLICE).max(1);
         let session = Session {
             profile: self.account.profile.clone(),
+            opened: sim.kit.clock.now_ms(),
             v1: self.v1,
             place,
             etag,
@@ -332,7 +335,8 @@ impl Ctx<'_> {
         let id = self.args.text("preuploadID");
         let mut state = self.sim.state();
         let session = state.sessions.get_mut(id);
-        let own = session.filter(|s| s.profile == self.account.profile && s.v1 == self.v1);
+        let own = session
+            .filter(|s| s.profile == self.account.profile && s.v1 == self.v1 && self.sim.lives(s));
         match own {
             Some(session) => work(session),
             None => Err(ApiError::general("preuploadID不存在")),
@@ -465,7 +469,8 @@ impl Pan123 {
     /// What slice `number` of an open session must be.
     pub(super) fn expected(&self, id: &str, v1: bool, number: u64) -> Result<Expected, ApiError> {
         let state = self.state();
-        let session = state.sessions.get(id).filter(|session| session.v1 == v1);
+        let session = state.sessions.get(id);
+        let session = session.filter(|session| session.v1 == v1 && self.lives(session));
         let session = session.ok_or_else(|| ApiError::general("preuploadID不存在"))?;
         if session.stage != Stage::Open {
             return Err(ApiError::general("上传已结束"));
@@ -475,6 +480,15 @@ impl Pan123 {
             length: length.ok_or_else(|| ApiError::parameter("sliceNo"))?,
             profile: session.profile.clone(),
         })
+    }
+
+    /// Whether a session is still known (knob `session_seconds`; the real life is not documented).
+    pub(super) fn lives(&self, session: &Session) -> bool {
+        let life = self
+            .account_of(&session.profile)
+            .map_or(0, |account| account.knobs.number("session_seconds", 0));
+        let age = self.kit.clock.now_s() - session.opened.div_euclid(1000);
+        life == 0 || u64::try_from(age).unwrap_or(0) < life
     }
 
     /// Keeps a slice; one of that number is replaced.

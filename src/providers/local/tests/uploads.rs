@@ -113,6 +113,39 @@ async fn of_two_uploads_to_one_name_one_wins_and_replacing_is_asked_for() {
     assert!(home.at("d").is_dir());
 }
 
+// S-090
+#[tokio::test]
+async fn an_overwritten_file_can_be_brought_back_with_what_is_known_of_it() {
+    let home = Home::new();
+    home.drive.mkdir(&home.drive.root(), "d").await.unwrap();
+    let old = home.upload(&request("d", "f", 3), b"old").await.unwrap();
+    let replace = UploadRequest {
+        on_conflict: OnConflict::Replace,
+        ..request("d", "f", 6)
+    };
+    let new = home.upload(&replace, b"newer!").await.unwrap();
+    assert_eq!(fs::read(home.at("d/f")).unwrap(), b"newer!");
+    assert_eq!(home.names("d").await, ["f"]);
+    assert_eq!(kind_of(home.drive.restore(&old).await), ErrorKind::Exists);
+    // A fast upload replaces in the same way: the content is in the trash and known.
+    let content = Bare::new(b"old").with(Kind::Sha256);
+    let again = UploadRequest { size: 3, ..replace };
+    let hit = home
+        .drive
+        .fast_upload(&again, &Conversation::new(&content, ReadBudget::None))
+        .await
+        .unwrap();
+    assert!(matches!(hit, Attempt::Hit { .. }), "{hit:?}");
+    assert_eq!(fs::read(home.at("d/f")).unwrap(), b"old");
+    fs::remove_file(home.at("d/f")).unwrap();
+    for (node, text) in [(&old, &b"old"[..]), (&new, b"newer!")] {
+        let back = home.drive.restore(node).await.unwrap();
+        assert_eq!(fs::read(home.at("d/f")).unwrap(), text);
+        assert_eq!(back.fingerprints, node.fingerprints);
+        fs::remove_file(home.at("d/f")).unwrap();
+    }
+}
+
 #[tokio::test]
 async fn an_upload_goes_on_after_a_restart() {
     let mut home = Home::new();
