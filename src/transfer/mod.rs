@@ -9,6 +9,7 @@
 //! | `destination` | [`Destination`], [`Place`]: where a transfer ends up, asked when it matters |
 //! | `task` | [`Task`]: a running transfer; progress, waiting, cancelling |
 //! | `engine` | [`Engine`]: starts, queues, retries and recovers transfers |
+//! | `volumes` | the mounted drives by name; they come and go |
 //! | `work` | one transfer from P0 to P4 |
 //! | `stream` | P4: parts from a content to an upload session |
 //! | `hashing` | P3: one pass over the bytes |
@@ -35,6 +36,7 @@ mod session;
 mod stream;
 mod task;
 mod verify;
+mod volumes;
 mod work;
 
 pub use destination::{Destination, FixedDestination, Place};
