@@ -1,7 +1,7 @@
 //! Starts, queues, retries and recovers transfers.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, watch};
@@ -15,6 +15,7 @@ use super::readers::OpenDrafts;
 use super::record::TransferRecord;
 use super::stream::Buffers;
 use super::task::{Progress, Task, TaskState};
+use super::volumes::Volumes;
 use crate::catalog::Catalog;
 use crate::content::{ContentRef, NodesInUse, RemoteContent, Stage, Volume};
 use crate::drive::{Content, DriveError, ErrorKind, Node, PartReceipt, Result};
@@ -87,7 +88,7 @@ pub(super) struct Active {
 
 struct Inner {
     parts: EngineParts,
-    volumes: RwLock<HashMap<Arc<str>, Volume>>,
+    volumes: Volumes,
     background: Semaphore,
     buffers: Buffers,
     tasks: Mutex<Vec<Arc<Task>>>,
@@ -109,16 +110,11 @@ pub struct Engine {
 impl Engine {
     /// An engine over these parts. Nothing is started; see [`Engine::recover`].
     pub fn new(parts: EngineParts) -> Engine {
-        let volumes = parts
-            .volumes
-            .iter()
-            .map(|v| (v.name.clone(), v.clone()))
-            .collect();
         Engine {
             inner: Arc::new(Inner {
                 background: Semaphore::new(parts.settings.parallel.max(1)),
                 buffers: Buffers::new(parts.settings.buffer_bytes),
-                volumes: RwLock::new(volumes),
+                volumes: Volumes::new(&parts.volumes),
                 tasks: Mutex::new(Vec::new()),
                 records: Mutex::new(HashMap::new()),
                 parking: Parking::default(),
@@ -141,45 +137,25 @@ impl Engine {
     /// # Errors
     /// `NotFound`.
     pub fn volume(&self, profile: &str) -> Result<Volume> {
-        let volumes = self
-            .inner
+        self.inner
             .volumes
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        volumes
             .get(profile)
-            .cloned()
             .ok_or_else(|| DriveError::not_found(format!("profile {profile}")))
     }
 
     /// Every mounted drive.
     pub fn volumes(&self) -> Vec<Volume> {
-        let volumes = self
-            .inner
-            .volumes
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<Volume> = volumes.values().cloned().collect();
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        all
+        self.inner.volumes.all()
     }
 
     /// Takes a drive in; one of the same name is replaced for every transfer that begins from now on.
     pub fn add_volume(&self, volume: Volume) {
-        self.inner
-            .volumes
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(volume.name.clone(), volume);
+        self.inner.volumes.put(volume);
     }
 
     /// Lets a drive go. What the journal holds for it waits until a profile of that name is back.
     pub fn remove_volume(&self, profile: &str) -> Option<Volume> {
-        self.inner
-            .volumes
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(profile)
+        self.inner.volumes.take(profile)
     }
 
     /// The catalog.
@@ -261,12 +237,7 @@ impl Engine {
     /// pass, so that the next copy to any drive is instant.
     pub fn wanted_kinds(&self) -> Vec<Kind> {
         let mut kinds = vec![Kind::Md5, Kind::Sha1];
-        let volumes = self
-            .inner
-            .volumes
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        for volume in volumes.values() {
+        for volume in self.volumes() {
             let capabilities = volume.capabilities();
             let asked = capabilities
                 .questions

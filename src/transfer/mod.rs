@@ -9,6 +9,7 @@
 //! | `destination` | [`Destination`], [`Place`]: where a transfer ends up, asked when it matters |
 //! | `task` | [`Task`]: a running transfer; progress, waiting, cancelling |
 //! | `engine` | [`Engine`]: starts transfers and knows those under way |
+//! | `volumes` | the mounted drives by name; they come and go |
 //! | `attempts` | when an attempt begins, what follows its end, when it is tried again |
 //! | `work` | one transfer: its guards, and which phase comes next |
 //! | `asking` | P0 to P2: a copy at the provider, and the question |
@@ -55,6 +56,7 @@ mod swap;
 mod task;
 mod upload;
 mod verify;
+mod volumes;
 mod work;
 
 pub use destination::{Destination, FixedDestination, Place};
