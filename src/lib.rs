@@ -15,6 +15,7 @@
 //! | [`transfer`] | what copies mean: sessions, planner, phases, verification, journal |
 //! | [`content`] | immutable byte sequences, drafts, extents, the staging directory |
 //! | [`catalog`] | SQLite: nodes, listings, freshness, the knowledge base |
+//! | [`guard`] | size thresholds, delete breaker, conflict policies, approvals |
 //! | [`vault`] | credentials sealed at rest |
 //! | [`profile`] | configured drives and how one is opened |
 //! | [`providers`] | the registry and one folder per provider |
@@ -33,6 +34,7 @@ pub mod content;
 pub mod drive;
 pub mod fingerprint;
 pub mod fuse;
+pub mod guard;
 pub mod net;
 pub mod observe;
 pub mod profile;

@@ -46,6 +46,7 @@ fn two_contents_become_one_when_a_strong_hash_joins_them() {
     assert_eq!(value(&all, Md5), Some("m"));
 }
 
+// S-088
 #[test]
 fn an_equal_md5_joins_nothing_that_differs() {
     let catalog = Catalog::in_memory().unwrap();
@@ -65,6 +66,7 @@ fn an_equal_md5_joins_nothing_that_differs() {
     assert_eq!(value(&all, Crc64), None);
 }
 
+// S-088
 #[test]
 fn claims_do_not_link_nor_overwrite() {
     let catalog = Catalog::in_memory().unwrap();

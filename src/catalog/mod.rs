@@ -20,6 +20,7 @@
 //! | `nodes` | root, get, find, and our own changes |
 //! | `listings` | what a provider lists is reconciled with what is known; negative entries |
 //! | `contents` | the knowledge base: which fingerprints belong to one content |
+//! | `policies` | policies of directories, states of guards |
 //! | `records` | quota, breakers, counters, transfer results, [`Stats`] |
 
 mod cache;
@@ -27,6 +28,7 @@ mod contents;
 mod entry;
 mod listings;
 mod nodes;
+mod policies;
 mod records;
 mod save;
 mod schema;
@@ -44,6 +46,7 @@ use rusqlite::Connection;
 
 pub use entry::{Entry, LocalAttrs, NodeKey, relative_to};
 pub use listings::Listing;
+pub use policies::Policy;
 pub use records::Stats;
 pub use schema::CatalogError;
 

@@ -212,6 +212,12 @@ impl Tree {
         self.records.insert(slot, Change { seq, value });
     }
 
+    /// Slots of a kind with unsaved changes.
+    pub(super) fn slots_of(&self, kind: &str) -> Vec<Slot> {
+        let slots = self.records.keys();
+        slots.filter(|slot| slot.kind == kind).cloned().collect()
+    }
+
     /// Names of a directory with unsaved negative entries.
     pub(super) fn negatives(&self, dir: NodeKey) -> Vec<Arc<str>> {
         let slots = self.records.keys();

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 
 use super::{
-    cp, demo, hash, mount, mv, plan, profile, provider, refresh, sim, status, sync, task, umount,
+    approve, cp, demo, hash, mount, mv, plan, profile, provider, refresh, sim, status, sync, task,
+    umount,
 };
 
 /// Many cloud drives as one file system; a plain cp asks the target for the content before it
@@ -74,6 +75,8 @@ pub enum Command {
     Hash(hash::Args),
     /// List directories afresh
     Refresh(refresh::Args),
+    /// Say that refused deletes, or a large copy, were meant
+    Approve(approve::Args),
     /// Simulators of the providers
     #[command(subcommand)]
     Sim(sim::Command),
@@ -161,6 +164,8 @@ mod tests {
             "panfuse sim reset a",
             "panfuse sync /m/a",
             "panfuse sync",
+            "panfuse approve deletes --json",
+            "panfuse approve /m/a/large.iso",
         ] {
             if let Err(error) = Cli::try_parse_from(words(line)) {
                 panic!("{line}: {error}");

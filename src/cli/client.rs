@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-use super::{CliError, EXIT_FAILED};
+use super::CliError;
 use crate::config::Paths;
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -192,28 +192,12 @@ fn understand(answer: &[u8]) -> Result<Value, CliError> {
     if (200..300).contains(&status) {
         return Ok(document);
     }
-    let Some(Value::Object(mut error)) = document.get("error").cloned() else {
-        return Err(CliError::failed(
+    Err(CliError::read(&document).unwrap_or_else(|| {
+        CliError::failed(
             "daemon_refused",
             format!("the daemon refused (HTTP {status})"),
-        ));
-    };
-    let mut text = |name: &str| match error.remove(name) {
-        Some(Value::String(text)) => Some(text),
-        _ => None,
-    };
-    let (code, message, hint) = (text("code"), text("message"), text("hint"));
-    let exit = error
-        .remove("exit")
-        .and_then(|exit| u8::try_from(exit.as_u64()?).ok())
-        .unwrap_or(EXIT_FAILED);
-    Err(CliError {
-        code: code.unwrap_or_default(),
-        message: message.unwrap_or_default(),
-        hint,
-        detail: error,
-        exit,
-    })
+        )
+    }))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::CliError;
 use super::copy_file::{Manner, Snapshot, copy_file, times};
 use super::copy_report::{Progress, Row};
 use super::mounted::lexical;
+use crate::guard::numbered_name;
 
 /// How many other names are tried for a file whose name is taken.
 const OTHER_NAMES: u32 = 10_000;
@@ -228,17 +229,9 @@ pub(super) fn free_name(target: &Path) -> Option<PathBuf> {
     if is_free(target) {
         return Some(target.to_owned());
     }
-    let stem = target.file_stem()?;
+    let name = target.file_name()?;
     (1..OTHER_NAMES)
-        .map(|number| {
-            let mut name = stem.to_owned();
-            name.push(format!(" ({number})"));
-            if let Some(extension) = target.extension() {
-                name.push(".");
-                name.push(extension);
-            }
-            target.with_file_name(name)
-        })
+        .map(|number| target.with_file_name(numbered_name(name, number)))
         .find(|path| is_free(path))
 }
 

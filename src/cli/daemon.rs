@@ -20,6 +20,7 @@ use crate::config::ClosePolicy;
 use crate::content::{Stage, Volume};
 use crate::fingerprint::Kind;
 use crate::fuse::{MountError, MountOptions, Mounted};
+use crate::guard::GuardSettings;
 use crate::net::{BreakerStore, Clock, SystemClock};
 use crate::profile::{Budgets, OpenDeps, ProfileSpec, open};
 use crate::transfer::{Engine, EngineParts, EngineSettings, Journal, Task, TransferRecord};
@@ -79,7 +80,12 @@ impl Daemon {
             clock,
             settings: EngineSettings {
                 parallel: transfer.parallel,
-                threshold: transfer.threshold_mb.map(mib),
+                guards: GuardSettings {
+                    threshold: transfer.threshold_mb.map(mib),
+                    fallback_cap: transfer.fallback_cap_mb.map(mib),
+                    deletes_per_minute: context.settings.limits.deletes_per_minute,
+                    conflict: context.settings.conflict,
+                },
                 buffer_bytes: mib(cache.memory_target_mb) * 2 / 3,
                 instance: context.paths.instance()?,
             },
@@ -97,6 +103,13 @@ impl Daemon {
         }
         vfs.add_recovered(left);
         vfs.warm_quotas();
+        let deletes = engine.guard().status().deletes;
+        if deletes.open {
+            notes.push(format!(
+                "deletes are still refused since {}; when they were meant: panfuse approve deletes",
+                deletes.since.unwrap_or_default()
+            ));
+        }
         Ok(Daemon {
             vfs,
             notes,
@@ -118,6 +131,7 @@ impl Daemon {
             .route("/v1/refresh", post(refresh))
             .route("/v1/hash", post(hash))
             .route("/v1/plan", post(plan))
+            .route("/v1/approve", post(approve))
             .with_state(Shared {
                 vfs: self.vfs.clone(),
                 stop: self.stop.clone(),
@@ -212,6 +226,7 @@ fn settings(context: &Context, options: &DaemonOptions) -> Settings {
         uid: mount.uid.unwrap_or(own),
         gid: mount.gid.unwrap_or_else(|| effective_gid().unwrap_or(own)),
         umask: mount.umask,
+        negative_ttl: Duration::from_secs(mount.negative_ttl_s),
         read_only: mount.read_only,
         close: match transfer.close {
             ClosePolicy::Wait => Close::Wait,
@@ -263,6 +278,8 @@ struct PathBody {
     target: String,
     #[serde(default)]
     id: String,
+    #[serde(default)]
+    deletes: bool,
 }
 
 async fn status(State(shared): State<Shared>) -> Json<Value> {
@@ -393,6 +410,16 @@ async fn hash(State(shared): State<Shared>, Json(body): Json<PathBody>) -> Answe
     ))
 }
 
+async fn approve(State(shared): State<Shared>, Json(body): Json<PathBody>) -> Answer {
+    let approved = if body.deletes {
+        shared.vfs.approve_deletes()
+    } else {
+        let approving = shared.vfs.approve_path(&body.path).await;
+        approving.map_err(|error| told(&body.path, &error))?
+    };
+    Ok(Json(json!(approved)))
+}
+
 async fn plan(State(shared): State<Shared>, Json(body): Json<PathBody>) -> Answer {
     let target = body
         .target
@@ -408,7 +435,7 @@ async fn plan(State(shared): State<Shared>, Json(body): Json<PathBody>) -> Answe
             .map_err(|error| told(path, &error))?;
         let plan = shared
             .vfs
-            .plan_copy(ino, target)
+            .plan_copy(ino, &body.target)
             .map_err(|error| told(path, &error))?;
         let mut item = serde_json::to_value(&plan).unwrap_or_default();
         item["path"] = json!(path);

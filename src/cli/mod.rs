@@ -16,10 +16,12 @@
 //! | `mount`, `umount`, `status`, `sync` | the daemon |
 //! | `refresh`, `hash`, `cp`, `mv`, `plan`, `task` | files in a running mount |
 //! | `copying`, `copy_file`, `copy_report`, `sys` | what `cp` and `mv` share: rules, one file, results, system calls |
+//! | `approve` | a person says that what a guard refused was meant |
 //! | `mounted` | the daemon's mount point; users' paths below it |
 //! | `pending`, `size` | waiting for uploads; sizes for people |
 //! | `sim`, `demo` | simulators |
 
+pub mod approve;
 mod args;
 pub mod client;
 mod context;

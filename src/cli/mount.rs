@@ -85,26 +85,37 @@ fn ready_line(daemon: &Daemon, path: &Path) -> String {
 async fn in_background(context: &Context, args: &Args, mount_point: &Path) -> CliResult {
     context.paths.create()?;
     let log_path = context.paths.state.join("mount.log");
+    let answer_path = context.paths.state.join("mount.json");
     let log = File::create(&log_path)?;
+    let answer = File::create(&answer_path)?;
     let mut command = Command::new(std::env::current_exe()?);
     for option in ["--config", "--state-dir"] {
         if let Some(value) = given(option, std::env::args_os()) {
             command.arg(option).arg(std::path::absolute(value)?);
         }
     }
-    command.arg("mount").arg(mount_point).arg("--foreground");
+    command.args(["--json", "mount"]).arg(mount_point);
+    command.arg("--foreground");
     for option in &args.options {
         command.arg("-o").arg(option);
     }
     let mut daemon = command
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(answer)
         .stderr(log)
         .process_group(0)
         .spawn()?;
     let deadline = tokio::time::Instant::now() + START;
     loop {
         if let Some(status) = daemon.try_wait()? {
+            let answer = std::fs::read(&answer_path).unwrap_or_default();
+            let error = serde_json::from_slice(&answer).ok();
+            if let Some(mut error) = error.and_then(|error| CliError::read(&error)) {
+                error.exit = status
+                    .code()
+                    .map_or(error.exit, |code| u8::try_from(code).unwrap_or(error.exit));
+                return Err(error);
+            }
             let said = std::fs::read_to_string(&log_path).unwrap_or_default();
             let said = said.trim().trim_start_matches("panfuse: ").to_owned();
             let said = if said.is_empty() {

@@ -107,6 +107,26 @@ impl CliError {
         )
     }
 
+    /// Reads the document of `--json` again, of another process; `None` when it is no error.
+    pub fn read(document: &Value) -> Option<CliError> {
+        let mut error = document.get("error")?.as_object()?.clone();
+        let mut text = |name: &str| match error.remove(name) {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        };
+        let (code, message, hint) = (text("code"), text("message"), text("hint"));
+        let exit = error
+            .remove("exit")
+            .and_then(|exit| u8::try_from(exit.as_u64()?).ok());
+        Some(CliError {
+            code: code.unwrap_or_default(),
+            message: message.unwrap_or_default(),
+            hint,
+            detail: error,
+            exit: exit.unwrap_or(EXIT_FAILED),
+        })
+    }
+
     /// The document of `--json`.
     pub fn json(&self) -> Value {
         let mut error = self.detail.clone();

@@ -10,8 +10,8 @@ use clap::error::ErrorKind;
 use super::args::normalise;
 use super::reply::print;
 use super::{
-    Cli, CliError, CliResult, Command, Context, EXIT_DONE, EXIT_USAGE, cp, demo, hash, mount, mv,
-    plan, profile, provider, refresh, sim, status, sync, task, umount,
+    Cli, CliError, CliResult, Command, Context, EXIT_DONE, EXIT_USAGE, approve, cp, demo, hash,
+    mount, mv, plan, profile, provider, refresh, sim, status, sync, task, umount,
 };
 use crate::config::LogLevel;
 use crate::observe;
@@ -70,6 +70,7 @@ async fn dispatch(context: &Context, command: Command) -> CliResult {
         Command::Task(command) => task::run(context, command).await,
         Command::Hash(args) => hash::run(context, args).await,
         Command::Refresh(args) => refresh::run(context, args).await,
+        Command::Approve(args) => approve::run(context, args).await,
         Command::Sim(command) => sim::run(context, command).await,
         Command::Demo(args) => demo::run(context, args).await,
     }

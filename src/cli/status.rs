@@ -45,6 +45,31 @@ fn shown(status: &Value, paint: Paint) -> String {
             number(&status["parkedRemovals"]).to_string(),
         ]);
     }
+    let deletes = &status["guards"]["deletes"];
+    if deletes["open"] == true {
+        facts.row([
+            "deletes".to_owned(),
+            paint.bad(&format!(
+                "refused: {} since {}; when they were meant: panfuse approve deletes",
+                number(&deletes["refused"]),
+                word(&deletes["since"])
+            )),
+        ]);
+    }
+    for approval in status["guards"]["approvals"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        facts.row([
+            "approved".to_owned(),
+            format!(
+                "copies into {} above the threshold, until {}",
+                word(&approval["path"]),
+                word(&approval["until"])
+            ),
+        ]);
+    }
     let stage = &status["stage"];
     facts.row([
         "stage".to_owned(),
@@ -103,11 +128,17 @@ mod tests {
             "pendingTransfers": 2, "parkedRemovals": 0,
             "stage": {"usedBytes": 1536, "budgetBytes": 1 << 30},
             "recoveredFiles": 1,
+            "guards": {
+                "deletes": {"open": true, "refused": 12, "since": "2026-01-02T03:04:05Z"},
+                "approvals": [{"path": "/a/d", "until": "2026-01-02T04:04:05Z"}],
+            },
         });
         assert_eq!(
             shown(&status, Paint::default()),
             "mounted at         /m (process id 7, panfuse 1.2)\n\
              transfers pending  2\n\
+             deletes            refused: 12 since 2026-01-02T03:04:05Z; when they were meant: panfuse approve deletes\n\
+             approved           copies into /a/d above the threshold, until 2026-01-02T04:04:05Z\n\
              stage              1.5 KiB of 1.0 GiB\n\
              recovered          1 file(s) under .panfuse/recovered/\n\
              \n\

@@ -36,7 +36,7 @@ pub struct Settings {
 pub struct MountSettings {
     /// Seconds a listing counts as fresh (a profile may say otherwise).
     pub ttl_s: u64,
-    /// Seconds "no such file" is believed.
+    /// Seconds the kernel believes "no such file" without asking.
     pub negative_ttl_s: u64,
     /// Owner of every node; the mounting user when unset.
     pub uid: Option<u32>,
@@ -112,7 +112,7 @@ pub struct TransferSettings {
     pub parallel: usize,
     /// MiB above which a copy that must move bytes is refused (EFBIG) until it is approved.
     pub threshold_mb: Option<u64>,
-    /// MiB above which a streamed fallback is refused at run time.
+    /// MiB above which nothing is streamed between drives (EFBIG); no approval lifts it.
     pub fallback_cap_mb: Option<u64>,
 }
 
@@ -148,6 +148,14 @@ impl ConflictPolicy {
         ("auto_rename_new", ConflictPolicy::AutoRenameNew),
         ("fail", ConflictPolicy::Fail),
     ];
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        Self::CHOICES
+            .iter()
+            .find(|(_, policy)| *policy == self)
+            .map_or("overwrite_existing", |(name, _)| name)
+    }
 
     /// The policy with this name.
     pub fn parse(word: &str) -> Option<ConflictPolicy> {

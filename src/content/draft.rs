@@ -135,12 +135,16 @@ impl Draft {
     /// # Errors
     /// As [`Draft::try_write`], and `LocalFull` when nothing was freed for a minute.
     pub async fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        while !self.try_write(offset, bytes)? {
-            if !self.stage.wait_for_room(PATIENCE).await {
+        loop {
+            // Listened for before the attempt: room that comes free right after it is noticed.
+            let freed = self.stage.freed();
+            if self.try_write(offset, bytes)? {
+                return Ok(());
+            }
+            if tokio::time::timeout(PATIENCE, freed).await.is_err() {
                 return Err(full());
             }
         }
-        Ok(())
     }
 
     /// Sets the size.
@@ -258,10 +262,11 @@ impl Draft {
     }
 
     /// Keeps the staged bytes for the user (`.panfuse/recovered/`), whatever becomes of the draft.
-    pub fn keep_for_recovery(&self) {
-        if let Some(file) = &self.state().file {
-            file.keep();
-        }
+    /// `None` when there are none.
+    pub fn keep_for_recovery(&self) -> Option<Arc<StageFile>> {
+        let file = self.state().file.clone()?;
+        file.keep();
+        Some(file)
     }
 }
 

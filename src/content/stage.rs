@@ -12,11 +12,11 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use super::space_of;
 use crate::drive::{DriveError, ErrorKind, Result};
@@ -206,26 +206,29 @@ impl Stage {
             }
         };
         if full {
-            self.uncharge(grow);
+            // Nothing was freed: nobody is woken, or two that wait would wake each other for ever.
+            self.give_back(grow);
             return Err(StageError::FullNow);
         }
         Ok(())
     }
 
     fn uncharge(&self, bytes: u64) {
+        self.give_back(bytes);
+        self.freed.notify_waiters();
+    }
+
+    fn give_back(&self, bytes: u64) {
         let _ = self
             .used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
                 Some(used.saturating_sub(bytes))
             });
-        self.freed.notify_waiters();
     }
 
-    /// Waits until something was freed, at most `longest`. Returns whether it was.
-    pub async fn wait_for_room(&self, longest: Duration) -> bool {
-        tokio::time::timeout(longest, self.freed.notified())
-            .await
-            .is_ok()
+    /// Resolves when something is freed after this call.
+    pub fn freed(&self) -> Notified<'_> {
+        self.freed.notified()
     }
 }
 

@@ -58,7 +58,7 @@ pub enum ErrorKind {
     LocalDisk,
     /// The local disk or stage is full.
     LocalFull,
-    /// A guard refused (size threshold).
+    /// A guard refused (size threshold, cap of streaming).
     OverThreshold,
     /// Busy (mass-delete breaker, another operation of the account under way).
     Busy,
@@ -208,7 +208,9 @@ impl DriveError {
             ErrorKind::LocalFull => {
                 "free space on the disk of the stage, or raise cache.stage_budget_mb"
             }
-            ErrorKind::OverThreshold => "raise transfer.threshold_mb or approve the copy",
+            ErrorKind::OverThreshold => {
+                "raise the limit that the message names; a threshold can also be lifted for an hour: panfuse approve PATH"
+            }
             ErrorKind::Network | ErrorKind::Timeout => {
                 "check the connection; the operation is repeated later where it was queued"
             }

@@ -115,13 +115,13 @@ impl Filesystem for Adapter {
         let _context = self.enter();
         let name = name_or_answer!(convert::existing_name(name), reply);
         if let Some(found) = self.vfs.lookup_now(parent.0, name) {
-            return replies::entry(&self.vfs, found, reply);
+            return replies::looked_up(&self.vfs, parent.0, found, reply);
         }
         let (vfs, name, caller) = (self.vfs.clone(), name.to_owned(), convert::caller(request));
         self.runtime.spawn(async move {
             let looking = vfs.lookup(parent.0, &name);
             let found = query(caller, Some(METADATA_DEADLINE), looking).await;
-            replies::entry(&vfs, found, reply);
+            replies::looked_up(&vfs, parent.0, found, reply);
         });
     }
 

@@ -215,6 +215,7 @@ mod tests {
         }
     }
 
+    // S-010
     #[test]
     fn blocks_cover_the_size() {
         let settings = Settings {

@@ -27,6 +27,22 @@ pub(super) fn entry(vfs: &Vfs, found: FsResult<Attr>, reply: ReplyEntry) {
     }
 }
 
+/// Answers a lookup. Unlike an error, an entry without an inode may be remembered: the kernel then
+/// believes for a while that there is no such name (fuse_lookup of the kernel: node id 0).
+pub(super) fn looked_up(vfs: &Vfs, parent: u64, found: FsResult<Attr>, reply: ReplyEntry) {
+    match found {
+        Err(error) if error.errno == libc::ENOENT && error.cause.is_none() => {
+            let ttl = vfs.negative_ttl(parent);
+            if ttl.is_zero() {
+                return reply.error(Errno::ENOENT);
+            }
+            let nothing = convert::attr(&Attr::nothing(), vfs.settings());
+            reply.entry(&ttl, &nothing, Generation(0));
+        }
+        found => entry(vfs, found, reply),
+    }
+}
+
 /// Answers with attributes.
 pub(super) fn attributes(vfs: &Vfs, found: FsResult<Attr>, reply: ReplyAttr) {
     match found {

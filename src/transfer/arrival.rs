@@ -108,6 +108,7 @@ impl Work<'_> {
                 (node, "overwrite_by_replace")
             }
         };
+        let action = self.destination.conflict_action().unwrap_or(action);
         let mut result = self.result(made.phase, made.strategy, made.mode, action);
         result.resolved_target_name = node.name.clone();
         // While the place is still held: a rename or an unlink comes before or after, never between.

@@ -120,6 +120,7 @@ impl Engine {
         };
         let (node, result) = work.run().await?;
         self.learn(&spec.content, &node);
+        self.note_copied(&spec.content);
         let result = Arc::new(result);
         // Removals that waited for it are free first: one that waits for a transfer that the
         // journal does not know any more would wait for one that never was verified.
@@ -173,6 +174,8 @@ impl Engine {
             // stay all the same.)
             self.discard(task, spec);
         }
+        // It is not tried again: nothing may wait for it while it is cleaned up.
+        self.forget_active(&task.id);
         // Whoever waits is answered now; the clean-up goes on behind.
         task.state.send_replace(state);
         task.forget_sources();

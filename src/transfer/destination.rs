@@ -39,6 +39,11 @@ pub trait Destination: Send + Sync {
     /// Held while the last name is settled, so that a rename waits or comes before.
     async fn settle(&self) -> MutexGuard<'_, ()>;
 
+    /// What a guard did about a file that was in the way, when it did something (SPEC S0-95).
+    fn conflict_action(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The bytes are durable here and the program was told so; the upload goes on behind.
     fn promised(&self, task: &Arc<Task>, content: ContentRef) {
         let _ = (task, content);

@@ -13,12 +13,14 @@ use super::journal::Journal;
 use super::parked::Parking;
 use super::readers::OpenDrafts;
 use super::record::TransferRecord;
+use super::recovery::Unfinished;
 use super::stream::Buffers;
 use super::task::{Progress, Task, TaskState};
 use crate::catalog::Catalog;
 use crate::content::{ContentRef, NodesInUse, RemoteContent, Stage, Volume};
 use crate::drive::{Content, DriveError, ErrorKind, Node, PartReceipt, Result};
 use crate::fingerprint::{Fingerprints, Kind};
+use crate::guard::{Guard, GuardSettings};
 use crate::net::{Clock, Priority, with_priority};
 
 /// How many finished transfers are remembered for `task ls`.
@@ -29,8 +31,8 @@ const REMEMBERED: usize = 500;
 pub struct EngineSettings {
     /// Background transfers at a time.
     pub parallel: usize,
-    /// Largest content that may be streamed from another drive without asking a person.
-    pub threshold: Option<u64>,
+    /// What is refused until a person approves it, and what happens to files in the way.
+    pub guards: GuardSettings,
     /// Bytes of part buffers of all transfers together.
     pub buffer_bytes: u64,
     /// Short id of this instance, part of temporary names.
@@ -93,6 +95,8 @@ struct Inner {
     nodes: Arc<NodesInUse>,
     drafts: OpenDrafts,
     gates: Arc<Gates>,
+    unfinished: Unfinished,
+    guard: Arc<Guard>,
     stopping: CancellationToken,
 }
 
@@ -121,6 +125,12 @@ impl Engine {
                 nodes: Arc::default(),
                 drafts: OpenDrafts::default(),
                 gates: Arc::default(),
+                unfinished: Unfinished::default(),
+                guard: Arc::new(Guard::new(
+                    parts.settings.guards,
+                    parts.catalog.clone(),
+                    parts.clock.clone(),
+                )),
                 stopping: CancellationToken::new(),
                 parts,
             }),
@@ -188,6 +198,11 @@ impl Engine {
         &self.inner.drafts
     }
 
+    /// Swaps of the last run that are being finished.
+    pub(super) fn unfinished(&self) -> &Unfinished {
+        &self.inner.unfinished
+    }
+
     pub(super) fn gates(&self) -> &Arc<Gates> {
         &self.inner.gates
     }
@@ -202,6 +217,12 @@ impl Engine {
     /// Ends when no new attempt is to be begun.
     pub(super) fn stopping(&self) -> &CancellationToken {
         &self.inner.stopping
+    }
+
+    /// The transfer is over, or is not tried again.
+    pub(super) fn forget_active(&self, id: &str) {
+        let records = self.inner.records.lock();
+        records.unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
     /// Transfers that are not over.
@@ -220,9 +241,9 @@ impl Engine {
         &self.inner.buffers
     }
 
-    /// Largest content that may be streamed from another drive without asking a person.
-    pub fn threshold(&self) -> Option<u64> {
-        self.inner.parts.settings.threshold
+    /// The guards.
+    pub fn guard(&self) -> &Arc<Guard> {
+        &self.inner.guard
     }
 
     /// Short id of this instance.
@@ -368,12 +389,7 @@ impl Engine {
         let running = task.clone();
         tokio::spawn(with_priority(Priority::Copy, async move {
             engine.drive_task(&running, spec, &shared).await;
-            let mut records = engine
-                .inner
-                .records
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            records.remove(&running.id);
+            engine.forget_active(&running.id);
         }));
         task
     }
@@ -412,7 +428,7 @@ impl Engine {
     /// Waits until every transfer of `profile` (all when `None`) is over; returns how many
     /// promised ones are not verified then.
     pub async fn wait_idle(&self, profile: Option<&str>) -> usize {
-        let mut failed = 0;
+        let mut failed = self.unfinished().tried().await;
         for task in self.tasks() {
             if profile.is_none_or(|profile| profile == task.profile) && task.wait().await.is_err() {
                 // One that nobody was promised has been reported to its program.

@@ -91,13 +91,14 @@ pub async fn settle(
     Ok(node)
 }
 
-/// Trashes a node if it still has this version.
+/// Trashes a node if it still has this version. A directory's version may change with what is in
+/// it: for one, whoever asks has seen that it is empty.
 ///
 /// # Errors
 /// Those of the drive; another version is left alone without an error.
 pub async fn trash_exactly(volume: &Volume, node: &Replaced) -> Result<()> {
     match volume.drive.stat(&node.id).await {
-        Ok(now) if now.version == node.version => volume.drive.trash(&now).await,
+        Ok(now) if now.is_dir() || now.version == node.version => volume.drive.trash(&now).await,
         Ok(_) => {
             tracing::warn!(id = %node.id, "not trashed: it has another version by now");
             Ok(())

@@ -66,7 +66,7 @@ pub struct TransferResult {
     pub bytes_to_target: u64,
     /// Operations asked of the target drive.
     pub target_calls: u64,
-    /// `no_conflict`, `overwrite_existing`, `overwrite_by_replace`.
+    /// `no_conflict`, `overwrite_existing`, `overwrite_by_replace`, `auto_rename_new`.
     pub conflict_action: String,
     /// The name it got.
     pub resolved_target_name: String,

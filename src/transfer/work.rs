@@ -120,6 +120,8 @@ impl Work<'_> {
         let old = place.replaces.as_ref()?;
         let same = remote.node().id == old.id && remote.volume().same_account(&self.volume);
         same.then(|| {
+            let source = &remote.volume().name;
+            self.engine.guard().note_same(source, &remote.node().id);
             let result = self.result(Phase::P0, "provider_copy", VerifyMode::Hash, "no_conflict");
             (old.clone(), result)
         })
@@ -240,15 +242,14 @@ impl Work<'_> {
     }
 
     pub(super) fn check_threshold(&self) -> Result<()> {
-        match self.engine.threshold() {
-            Some(limit) if !self.content.is_local() && self.content.size() > limit => {
-                Err(DriveError::new(
-                    ErrorKind::OverThreshold,
-                    format!("the content must be streamed and is larger than {limit} bytes"),
-                ))
-            }
-            _ => Ok(()),
+        if self.content.is_local() {
+            return Ok(());
         }
+        let place = self.place()?;
+        let size = self.content.size();
+        self.engine
+            .guard()
+            .admit_stream(&self.volume.name, &place.parent, &place.name, size)
     }
 
     pub(super) async fn check_threshold_or_clean(

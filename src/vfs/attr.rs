@@ -32,3 +32,20 @@ pub struct Attr {
     /// Whether the kernel may remember it for long.
     pub stable: bool,
 }
+
+impl Attr {
+    /// What the kernel is shown for a name that does not exist: inode 0.
+    pub fn nothing() -> Attr {
+        Attr {
+            ino: 0,
+            generation: 0,
+            kind: FileKind::File,
+            size: 0,
+            perm: 0,
+            mtime_ns: 0,
+            atime_ns: 0,
+            ctime_ns: 0,
+            stable: false,
+        }
+    }
+}

@@ -11,7 +11,7 @@ use super::handles::FileHandle;
 use super::inode::{Inode, Pending, Session};
 use super::landing::Landing;
 use super::settings::Close;
-use crate::content::{ContentRef, Draft};
+use crate::content::{ContentRef, Draft, LeftOver, StageFile};
 use crate::drive::{Content, DriveError, ErrorKind};
 use crate::transfer::{Task, TaskState, TransferSpec};
 
@@ -34,9 +34,19 @@ impl Vfs {
         if !file.write {
             return Ok(());
         }
+        if file.is_displaced() {
+            return Err(FsError::new(libc::EIO));
+        }
         let session = file.inode.state().session.clone();
         if let Some(session) = session {
-            return self.flush_session(file, &session, caller).await;
+            let own = file.copy().as_ref().map(|copy| copy.task.clone());
+            return match own {
+                Some(own) if own == session.copy.task.id => {
+                    self.flush_session(file, &session, caller).await
+                }
+                // Somebody else's copy into the file is none of this handle's business.
+                _ => Ok(()),
+            };
         }
         if !file.wrote.load(Ordering::Relaxed) || caller.process() != file.opener {
             // A shell's dup2, or a child that inherited the file: not the close.
@@ -320,17 +330,21 @@ impl Vfs {
             && let Some(file) = sealed.file()
         {
             file.keep();
-            let left = crate::content::LeftOver {
-                id: file.id().to_owned(),
-                data: file.path().to_owned(),
-                size: content.size(),
-                note: self.note(inode),
-            };
-            self.core.control.add_recovered(left);
+            self.show_recovered(inode, file, content.size());
         }
         if inode.state().draft.is_none() {
             self.take_back_name(inode);
         }
+    }
+
+    /// Shows staged bytes under `.panfuse/recovered/`.
+    pub(super) fn show_recovered(&self, inode: &Inode, file: &StageFile, size: u64) {
+        self.core.control.add_recovered(LeftOver {
+            id: file.id().to_owned(),
+            data: file.path().to_owned(),
+            size,
+            note: self.note(inode),
+        });
     }
 }
 
@@ -371,6 +385,7 @@ fn looks_temporary(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    // S-059
     #[test]
     fn temporary_names_are_known() {
         for name in [

@@ -4,7 +4,7 @@
 //! | path | what is in it |
 //! |---|---|
 //! | `health` | `ok` |
-//! | `status.json` | profiles, transfers, stage, parked removals |
+//! | `status.json` | profiles, transfers, stage, parked removals, guards |
 //! | `metrics` | Prometheus text |
 //! | `providers/KEY.json` | the registry's line of a provider |
 //! | `profiles/NAME/profile.json` | a mounted profile and its capabilities |
@@ -301,6 +301,7 @@ impl Vfs {
             "profiles": profiles,
             "pendingTransfers": engine.pending(),
             "parkedRemovals": engine.parked(),
+            "guards": engine.guard().status(),
             "stage": { "usedBytes": engine.stage().used(), "budgetBytes": engine.stage().budget() },
             "recoveredFiles": self.recovered().len(),
             "inodes": self.tree().len(),
@@ -325,6 +326,7 @@ impl Vfs {
     fn metrics(&self) -> String {
         let metrics = crate::observe::metrics();
         let engine = self.engine();
+        let guards = engine.guard().status();
         let gauges = [
             (
                 "panfuse_pending_transfers",
@@ -335,6 +337,16 @@ impl Vfs {
                 "panfuse_parked_removals",
                 "Removals that wait for a copy",
                 engine.parked() as u64,
+            ),
+            (
+                "panfuse_delete_breaker_open",
+                "Whether deletes are refused until they are approved",
+                u64::from(guards.deletes.open),
+            ),
+            (
+                "panfuse_deletes_refused",
+                "Deletes refused since the breaker opened",
+                guards.deletes.refused,
             ),
             (
                 "panfuse_stage_bytes",

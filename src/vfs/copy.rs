@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Vfs;
 use super::caller::Caller;
 use super::error::{FsError, FsResult};
-use super::handles::FileHandle;
+use super::handles::{FileHandle, OwnCopy};
 use super::inode::{Inode, Session};
 use super::landing::Landing;
 use super::settings::Close;
@@ -47,10 +47,16 @@ impl Vfs {
         if from.inode.ino == to.inode.ino {
             return Err(fallback);
         }
-        if let Some(session) = self.session_between(from, to, source.1, target.1) {
-            return self
+        if let Some(session) = self.session_between(from, to, source.1, target.1)
+            && let Some(bytes) = self
                 .answer(&to.inode, &session, source.1, length, caller)
-                .await;
+                .await?
+        {
+            return Ok(bytes);
+        }
+        if to.is_displaced() {
+            // Going on would put the rest of one file behind the beginning of another.
+            return Err(FsError::new(libc::EIO));
         }
         let Some(content) = self.content_of(&from.inode) else {
             return Err(fallback);
@@ -69,8 +75,15 @@ impl Vfs {
         if whole && let ContentRef::Remote(remote) = &content {
             let label = self.tree().path(&from.inode);
             let session = self.open_session(from, to, remote.clone(), &label).await?;
-            return self.answer(&to.inode, &session, 0, length, caller).await;
+            if let Some(bytes) = self.answer(&to.inode, &session, 0, length, caller).await? {
+                return Ok(bytes);
+            }
+            // Written by somebody else before anything was told as copied; or begun anew.
+            if to.is_displaced() {
+                return Err(FsError::new(libc::EIO));
+            }
         }
+        let draft = self.draft_of(&to.inode)?;
         draft.splice(target.1, content, source.1..source.1 + length);
         self.engine().watch_draft(&draft);
         to.wrote.store(true, Ordering::Relaxed);
@@ -139,9 +152,16 @@ impl Vfs {
         state.refused = false;
         state.written_ns = self.now_ns();
         state.session = Some(session.clone());
+        let restarts = state.restarts;
+        drop(state);
+        *to.copy() = Some(OwnCopy {
+            task: session.copy.task.id.clone(),
+            restarts,
+        });
         Ok(session)
     }
 
+    /// The answer of a session; `None` when the file has gone on without it.
     async fn answer(
         &self,
         inode: &Inode,
@@ -149,14 +169,20 @@ impl Vfs {
         offset: u64,
         length: u64,
         caller: &Caller,
-    ) -> FsResult<u64> {
+    ) -> FsResult<Option<u64>> {
+        let is_current = || {
+            let state = inode.state();
+            let now = state.session.as_ref().map(|now| &now.copy.task.id);
+            now == Some(&session.copy.task.id)
+        };
         loop {
             match session.copy.slice(offset, length, LOOK).await {
                 Ok(Slice::Bytes(bytes)) => {
                     session.told.fetch_max(offset + bytes, Ordering::Relaxed);
-                    return Ok(bytes);
+                    return Ok(Some(bytes));
                 }
                 Ok(Slice::NotYet) => {}
+                Err(_) if !is_current() => return Ok(None),
                 Err(error) => {
                     let mut state = inode.state();
                     state.refused = true;
@@ -166,7 +192,9 @@ impl Vfs {
             }
             if caller.is_dying() {
                 session.copy.task.cancel();
-                inode.state().refused = true;
+                if is_current() {
+                    inode.state().refused = true;
+                }
                 return Err(FsError::new(libc::EINTR));
             }
         }

@@ -139,14 +139,21 @@ impl Vfs {
             }
             state.node = Some(entry.node.clone());
         }
-        let mut gone = Vec::new();
+        let mut changed_names = Vec::new();
         {
             let mut state = dir.state();
+            if state.children.listed != 0 {
+                // The kernel may have been told that there is no such name.
+                let new = fresh
+                    .keys()
+                    .filter(|name| !state.children.names.contains_key(*name));
+                changed_names.extend(new.cloned());
+            }
             let listed_inodes: HashSet<u64> = fresh.values().copied().collect();
             for (name, ino) in std::mem::take(&mut state.children.names) {
                 if listed_inodes.contains(&ino) {
                     if fresh.get(&name) != Some(&ino) {
-                        gone.push(name);
+                        changed_names.push(name);
                     }
                     continue;
                 }
@@ -158,14 +165,14 @@ impl Vfs {
                     fresh.insert(name, ino);
                 } else {
                     inode.state().unlinked = true;
-                    gone.push(name);
+                    changed_names.push(name);
                 }
             }
             state.children.names = fresh;
             state.children.complete = true;
             state.children.listed = listed;
         }
-        for name in gone {
+        for name in changed_names {
             self.forget_entry(dir.ino, &name);
         }
         for ino in changed {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 
@@ -32,6 +32,10 @@ pub(super) struct FileHandle {
     pub wrote: AtomicBool,
     /// The writer was killed: nothing is published.
     pub killed: AtomicBool,
+    /// The copy session that was opened through it.
+    pub copy: Mutex<Option<OwnCopy>>,
+    /// The file that was opened, when a new one beside it is written instead.
+    pub opened_as: Option<Arc<Inode>>,
     /// Where sequential reading goes on, and how far reading ahead may go.
     pub reading: Mutex<super::blocks::Sequence>,
     /// The content this handle reads, with the version it had at open.
@@ -41,6 +45,29 @@ pub(super) struct FileHandle {
 /// An open directory: the names it had when it was opened, so that offsets stay good.
 pub(super) struct DirHandle {
     pub entries: Vec<DirEntry>,
+}
+
+/// A copy session, as the handle that it goes through remembers it.
+pub(super) struct OwnCopy {
+    /// Id of its transfer.
+    pub task: String,
+    /// [`super::inode::State::restarts`] when it began.
+    pub restarts: u64,
+}
+
+impl FileHandle {
+    pub fn copy(&self) -> MutexGuard<'_, Option<OwnCopy>> {
+        self.copy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether somebody else began the file anew while a copy went through this handle: what is
+    /// still to come of that copy belongs to nothing.
+    pub fn is_displaced(&self) -> bool {
+        let restarts = self.inode.state().restarts;
+        self.copy()
+            .as_ref()
+            .is_some_and(|copy| copy.restarts != restarts)
+    }
 }
 
 /// A name in a directory.

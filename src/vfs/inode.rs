@@ -42,6 +42,12 @@ pub(super) struct State {
     pub node: Option<Arc<Node>>,
     /// The published node of another inode that this one replaces when it lands.
     pub replaces: Option<Arc<Node>>,
+    /// What a guard did about a file that was in the way of this one; told with the result of
+    /// the transfer that makes it.
+    pub conflict: Option<&'static str>,
+    /// The new file beside this one that its open handle writes (conflict policy
+    /// `auto_rename_new`).
+    pub beside: Option<u64>,
     /// What is being written.
     pub draft: Option<Arc<Draft>>,
     /// What was closed and is being journaled.
@@ -52,6 +58,8 @@ pub(super) struct State {
     pub superseded: Vec<Pending>,
     /// A copy of a whole node into this file.
     pub session: Option<Session>,
+    /// How often everything in it was thrown away.
+    pub restarts: u64,
     /// Times and mode that were set here.
     pub attrs: LocalAttrs,
     /// When the draft was written last, nanoseconds since the epoch.
@@ -127,11 +135,14 @@ impl Inode {
                 key: None,
                 node: None,
                 replaces: None,
+                conflict: None,
+                beside: None,
                 draft: None,
                 sealing: None,
                 pending: None,
                 superseded: Vec::new(),
                 session: None,
+                restarts: 0,
                 attrs: LocalAttrs::default(),
                 written_ns: 0,
                 opens: 0,

@@ -62,6 +62,10 @@ impl Destination for Landing {
         self.inode.settle.lock().await
     }
 
+    fn conflict_action(&self) -> Option<&'static str> {
+        self.inode.state().conflict
+    }
+
     fn promised(&self, task: &Arc<Task>, content: ContentRef) {
         self.inode.state().pending = Some(Pending {
             task: task.clone(),
@@ -96,6 +100,7 @@ impl Destination for Landing {
             });
             state.key = entry.as_ref().map(|entry| entry.key).or(state.key);
             state.replaces = None;
+            state.conflict = None;
             if state.pending.is_none() {
                 // A revived file has no other mark of being on its way.
                 state.sealing = None;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::Vfs;
 use super::attr::Attr;
@@ -54,6 +55,22 @@ impl Vfs {
         Ok(self.entry(&inode))
     }
 
+    /// How long the kernel may believe that a directory does not have a name it asked for. Not at
+    /// all when the listing is being renewed: it may bring the name.
+    pub fn negative_ttl(&self, parent: u64) -> Duration {
+        let Ok(dir) = self.tree().get(parent) else {
+            return Duration::ZERO;
+        };
+        let ttl = dir.volume.as_ref().map_or(i64::MAX, |v| v.ttl_ms);
+        let state = dir.state();
+        let age = self.engine().now_ms().saturating_sub(state.children.listed);
+        if state.children.complete && age < ttl {
+            self.settings().negative_ttl
+        } else {
+            Duration::ZERO
+        }
+    }
+
     /// The attributes of an inode that is handed to the kernel by name.
     pub(super) fn entry(&self, inode: &Inode) -> Attr {
         inode.lookups.fetch_add(1, Ordering::Relaxed);
@@ -97,8 +114,9 @@ impl Vfs {
         if ino >= CONTROL_BASE {
             return self.control_attr(ino);
         }
-        let inode = self.tree().get(ino)?;
-        self.check_writable(&inode)?;
+        let opened = self.tree().get(ino)?;
+        self.check_writable(&opened)?;
+        let inode = self.meant(&opened, &change);
         if let Some(size) = change.size {
             self.truncate(&inode, size, change.handle).await?;
         }
@@ -123,7 +141,7 @@ impl Vfs {
         if let Some((key, version, attrs)) = stored {
             self.engine().catalog().set_attrs(key, &version, attrs);
         }
-        Ok(inode.attr(self.settings()))
+        Ok(opened.attr(self.settings()))
     }
 
     /// Opens a directory: its names are fixed for the handle.

@@ -22,6 +22,7 @@
 //! | `revive` | files of journaled transfers after a restart |
 //! | `landing` | a transfer's way back into the tree |
 //! | `xattr` | `user.pan.*` |
+//! | `guards` | removals that count, files in the way, policies and approvals |
 //! | `control` | the virtual tree `.panfuse/` |
 //! | `space` | statfs |
 
@@ -35,6 +36,7 @@ mod create;
 mod directory;
 mod error;
 mod events;
+mod guards;
 mod handles;
 mod inode;
 mod landing;
@@ -60,6 +62,7 @@ pub use attr::{Attr, FileKind};
 pub use caller::Caller;
 pub use error::{FsError, FsResult};
 pub use events::Changes;
+pub use guards::Approved;
 pub use handles::{DirEntry, Opened};
 pub use lookup::SetAttr;
 pub use settings::{Close, Settings};

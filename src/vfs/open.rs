@@ -15,7 +15,7 @@ impl Vfs {
     /// Opens a file with the flags of open(2). Never waits: nothing is fetched.
     ///
     /// # Errors
-    /// EISDIR, EROFS, ESTALE.
+    /// EISDIR, EROFS, ESTALE; with O_TRUNC EEXIST where the conflict policy refuses it.
     pub fn open(&self, ino: u64, flags: i32, caller: &Caller) -> FsResult<Opened> {
         if ino >= CONTROL_BASE {
             if flags & libc::O_ACCMODE != libc::O_RDONLY {
@@ -37,12 +37,25 @@ impl Vfs {
             self.check_writable(&inode)?;
         }
         if flags & libc::O_TRUNC != 0 {
+            if let Some(new) = self.make_beside(&inode)? {
+                return Ok(self.open_instead(new, Some(inode), flags, caller));
+            }
             self.start_over(&inode);
         }
         Ok(self.open_file(inode, flags, caller))
     }
 
     pub(super) fn open_file(&self, inode: Arc<Inode>, flags: i32, caller: &Caller) -> Opened {
+        self.open_instead(inode, None, flags, caller)
+    }
+
+    fn open_instead(
+        &self,
+        inode: Arc<Inode>,
+        opened_as: Option<Arc<Inode>>,
+        flags: i32,
+        caller: &Caller,
+    ) -> Opened {
         let write = flags & libc::O_ACCMODE != libc::O_RDONLY;
         let keep_cache = {
             let mut state = inode.state();
@@ -50,12 +63,16 @@ impl Vfs {
             state.writers += u32::from(write);
             state.draft.is_none() && !state.is_busy()
         };
+        // The kernel must not keep the pages of one file for those of the other.
+        let direct = opened_as.is_some();
         let handle = self.core.handles.add(Handle::File(FileHandle {
             write,
             append: flags & libc::O_APPEND != 0,
             opener: if write { caller.process() } else { 0 },
             wrote: AtomicBool::new(false),
             killed: AtomicBool::new(false),
+            copy: Mutex::default(),
+            opened_as,
             reading: Mutex::default(),
             content: Mutex::default(),
             inode,
@@ -63,7 +80,7 @@ impl Vfs {
         Opened {
             handle,
             keep_cache,
-            direct: false,
+            direct,
         }
     }
 
@@ -78,6 +95,7 @@ impl Vfs {
         if let Some(session) = state.session.take() {
             session.copy.task.cancel();
         }
+        state.restarts += 1;
         state.refused = false;
         state.written_ns = self.now_ns();
     }
@@ -131,6 +149,9 @@ impl Vfs {
         };
         let Handle::File(file) = &*handle else { return };
         let inode = file.inode.clone();
+        if let Some(opened_as) = &file.opened_as {
+            self.left_beside(opened_as, &inode);
+        }
         let last_writer = {
             let mut state = inode.state();
             state.opens = state.opens.saturating_sub(1);
@@ -180,7 +201,9 @@ impl Vfs {
         };
         if let Some(draft) = draft {
             if killed && draft.is_changed() {
-                draft.keep_for_recovery();
+                if let Some(file) = draft.keep_for_recovery() {
+                    self.show_recovered(inode, &file, draft.size());
+                }
             } else {
                 draft.discard();
             }

@@ -17,13 +17,17 @@ impl Vfs {
     /// Removes a file.
     ///
     /// # Errors
-    /// EISDIR, ENOENT, EROFS, EPERM in the root, EIO when the journal cannot be written.
+    /// EISDIR, ENOENT, EROFS, EPERM in the root, EBUSY of the delete breaker, EIO when the
+    /// journal cannot be written.
     pub async fn unlink(&self, parent: u64, name: &str) -> FsResult<()> {
         let (dir, inode) = self.named(parent, name).await?;
         if inode.is_dir() {
             return Err(FsError::new(libc::EISDIR));
         }
-        self.unlink_inode(&dir, name, &inode).await
+        let admitted = self.admit_delete(&dir, &inode)?;
+        self.unlink_inode(&dir, name, &inode).await?;
+        admitted.keep();
+        Ok(())
     }
 
     pub(super) async fn unlink_inode(
@@ -33,6 +37,19 @@ impl Vfs {
         inode: &Arc<Inode>,
     ) -> FsResult<()> {
         let volume = inode.volume.clone().ok_or(FsError::new(libc::EPERM))?;
+        let published = {
+            let state = inode.state();
+            state.node.clone().filter(|_| state.draft.is_none())
+        };
+        let guard = self.engine().guard();
+        if published.is_some_and(|node| guard.take_same(&volume.name, &node.id)) {
+            // `mv` between two profiles of one account: its target is this very node.
+            tracing::warn!(
+                profile = %volume.name, name,
+                "nothing is removed: this is the file that it was copied to"
+            );
+            return Ok(());
+        }
         let node = {
             let _settled = inode.settle.lock().await;
             let mut state = inode.state();
@@ -65,10 +82,17 @@ impl Vfs {
     /// afresh first.
     ///
     /// # Errors
-    /// ENOTDIR, ENOTEMPTY, ENOENT, EROFS, EPERM in the root, and the drive's.
+    /// ENOTDIR, ENOTEMPTY, ENOENT, EROFS, EPERM in the root, EBUSY of the delete breaker, and the
+    /// drive's.
     pub async fn rmdir(&self, parent: u64, name: &str) -> FsResult<()> {
         let (dir, inode) = self.named(parent, name).await?;
-        self.rmdir_inode(&dir, name, &inode).await
+        if !inode.is_dir() {
+            return Err(FsError::new(libc::ENOTDIR));
+        }
+        let admitted = self.admit_delete(&dir, &inode)?;
+        self.rmdir_inode(&dir, name, &inode).await?;
+        admitted.keep();
+        Ok(())
     }
 
     pub(super) async fn rmdir_inode(

@@ -19,7 +19,8 @@ impl Vfs {
     /// Renames a file or directory.
     ///
     /// # Errors
-    /// EXDEV across profiles, EPERM for profiles, EEXIST with RENAME_NOREPLACE, EINVAL for
+    /// EXDEV across profiles, EPERM for profiles, EEXIST with RENAME_NOREPLACE and where the
+    /// conflict policy keeps the file that is in the way, EINVAL for
     /// RENAME_EXCHANGE and into itself, ENOTEMPTY, EISDIR, ENOTDIR, EROFS, and the drive's.
     pub async fn rename(&self, from: (u64, &str), to: (u64, &str), flags: u32) -> FsResult<()> {
         if flags & !libc::RENAME_NOREPLACE != 0 {
@@ -37,7 +38,7 @@ impl Vfs {
         let volume = inode.volume.clone().ok_or(FsError::new(libc::EPERM))?;
         match &new_dir.volume {
             Some(target) if target.name == volume.name => {}
-            _ => return Err(FsError::new(libc::EXDEV)),
+            _ => return Err(self.refuse_across(&new_dir, to.1).await),
         }
         self.target_dir(to.0, to.1).await?;
         if inode.is_dir() && self.is_below(to.0, inode.ino) {
@@ -63,21 +64,47 @@ impl Vfs {
             _ => {}
         }
         let existing = existing.filter(|existing| !existing.is_dir());
+        if let Some(existing) = &existing
+            && let Some(free) = self.free_name_for(&new_dir, existing, inode.ino)?
+        {
+            let renamed = self
+                .rename_file(&inode, &volume, &new_dir, &free, None)
+                .await;
+            if renamed.is_err() {
+                self.remove_name(&new_dir, &free, inode.ino);
+            }
+            renamed?;
+            self.renamed_beside(&inode, &new_dir, to.1, &free, existing);
+            self.remove_name(&old_dir, from.1, inode.ino);
+            return Ok(());
+        }
+        self.rename_file(&inode, &volume, &new_dir, to.1, existing.as_ref())
+            .await?;
+        self.remove_name(&old_dir, from.1, inode.ino);
+        self.add_name(&new_dir, to.1, inode.ino);
+        Ok(())
+    }
+
+    async fn rename_file(
+        &self,
+        inode: &Arc<Inode>,
+        volume: &Volume,
+        new_dir: &Arc<Inode>,
+        name: &str,
+        existing: Option<&Arc<Inode>>,
+    ) -> FsResult<()> {
         let _settled = inode.settle.lock().await;
         let node = inode.state().node.clone();
         match node {
             None => {
-                self.rename_unpublished(&inode, &volume, &new_dir, to.1, existing.as_ref())
-                    .await?;
+                self.rename_unpublished(inode, volume, new_dir, name, existing)
+                    .await
             }
             Some(node) => {
-                self.rename_published(&inode, &volume, &node, &new_dir, to.1, existing.as_ref())
-                    .await?;
+                self.rename_published(inode, volume, &node, new_dir, name, existing)
+                    .await
             }
         }
-        self.remove_name(&old_dir, from.1, inode.ino);
-        self.add_name(&new_dir, to.1, inode.ino);
-        Ok(())
     }
 
     /// A file that is not at the provider yet: the draft moves along, and what stood under the
@@ -184,6 +211,10 @@ impl Vfs {
                 Err(error) => {
                     if let Some(existing) = existing {
                         self.reinstate(existing, on_its_way).await;
+                    } else if let Some(old) = &replaces {
+                        // It was removed, and is not replaced after all.
+                        let hold = self.settings().hold;
+                        self.engine().hold(&volume.name, old, hold).await?;
                     }
                     return Err(error.into());
                 }

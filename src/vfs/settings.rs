@@ -27,6 +27,8 @@ pub struct Settings {
     pub read_only: bool,
     /// How long the kernel may remember names and attributes.
     pub kernel_ttl: Duration,
+    /// How long the kernel may believe that a name does not exist.
+    pub negative_ttl: Duration,
     /// When `close` answers.
     pub close: Close,
     /// Up to this many bytes a file is small.
@@ -48,6 +50,7 @@ impl Default for Settings {
             umask: 0o022,
             read_only: false,
             kernel_ttl: Duration::from_secs(300),
+            negative_ttl: Duration::from_secs(5),
             close: Close::Auto,
             small_file: 4 << 20,
             hold: Duration::from_secs(3),

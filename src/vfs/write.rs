@@ -92,6 +92,10 @@ impl Vfs {
             && let Ok(file) = handle.file()
         {
             file.wrote.store(true, Ordering::Relaxed);
+            if size == 0 {
+                // It was this handle that began anew.
+                *file.copy() = None;
+            }
             return Ok(());
         }
         if !written_elsewhere {

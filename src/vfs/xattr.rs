@@ -10,10 +10,12 @@ use serde_json::json;
 use super::Vfs;
 use super::error::{FsError, FsResult};
 use super::inode::Inode;
+use super::lookup::SetAttr;
 use super::tree::CONTROL_BASE;
 use crate::content::ContentRef;
 use crate::drive::{Content, DriveError, ErrorKind};
 use crate::fingerprint::{Fingerprints, Kind, Known, Origin, fast_inputs, normalise};
+use crate::guard::PolicyName;
 use crate::transfer::plan;
 
 /// Prefix of every name.
@@ -59,6 +61,9 @@ impl Vfs {
             return Err(nothing);
         }
         let inode = self.tree().get(ino)?;
+        if let Some(policy) = PolicyName::parse(name) {
+            return Ok(self.policy_of(&inode, policy));
+        }
         let volume = inode.volume.clone().ok_or(nothing.clone())?;
         if let Some(kind) = content_kind(name) {
             let known = self.known_of(&inode);
@@ -151,8 +156,8 @@ impl Vfs {
     /// Sets an attribute: a command, or a claim about a content (SPEC 0.4).
     ///
     /// # Errors
-    /// EOPNOTSUPP for names that are not ours, EINVAL for values that make no sense, EPERM for a
-    /// claim that contradicts what was computed, and the drive's.
+    /// EOPNOTSUPP for names that are not ours, EINVAL for values that make no sense, ENOTDIR for
+    /// a policy of a file, EPERM for a policy of the mount point and for a claim that contradicts what was computed, and the drive's.
     pub async fn setxattr(&self, ino: u64, name: &str, value: &[u8]) -> FsResult<()> {
         let Some(name) = name.strip_prefix(PREFIX) else {
             return Err(FsError::new(libc::EOPNOTSUPP));
@@ -165,7 +170,10 @@ impl Vfs {
             .map_err(|_| FsError::new(libc::EINVAL))?
             .trim();
         if let Some(kind) = content_kind(name) {
-            return self.claim(&inode, kind, text);
+            return self.claim(&self.meant(&inode, &SetAttr::default()), kind, text);
+        }
+        if let Some(policy) = PolicyName::parse(name) {
+            return self.set_policy(&inode, policy, text);
         }
         match name {
             "refresh" => self.refresh(ino, text == "deep").await.map(|_| ()),
@@ -173,6 +181,7 @@ impl Vfs {
                 let kinds = parse_kinds(text)?;
                 self.compute(ino, &kinds).await.map(|_| ())
             }
+            "approve" => self.approve(&inode, text).map(|_| ()),
             "retry" => {
                 let pending = inode.state().pending.clone();
                 match pending {
@@ -184,14 +193,19 @@ impl Vfs {
         }
     }
 
-    /// Removing a fingerprint succeeds without effect (`rsync -X`).
+    /// Removes a policy of a directory. Removing a fingerprint succeeds without effect
+    /// (`rsync -X`).
     ///
     /// # Errors
-    /// ENODATA for names that are not fingerprints.
-    pub fn removexattr(&self, _ino: u64, name: &str) -> FsResult<()> {
-        match name.strip_prefix(PREFIX).and_then(content_kind) {
-            Some(_) => Ok(()),
-            None => Err(FsError::new(libc::ENODATA)),
+    /// ENODATA for other names, and for a policy that the directory has not of its own.
+    pub fn removexattr(&self, ino: u64, name: &str) -> FsResult<()> {
+        let name = name.strip_prefix(PREFIX).unwrap_or("");
+        match (content_kind(name), PolicyName::parse(name)) {
+            (Some(_), _) => Ok(()),
+            (None, Some(policy)) if ino < CONTROL_BASE => {
+                self.remove_policy(&*self.tree().get(ino)?, policy)
+            }
+            _ => Err(FsError::new(libc::ENODATA)),
         }
     }
 
@@ -298,26 +312,23 @@ impl Vfs {
             .map_err(|_| FsError::new(libc::ENODATA))?;
         let content = self.content_of(inode).ok_or(FsError::new(libc::ENODATA))?;
         let name = inode.state().name.clone();
-        let plan = plan(&content, &volume, &name, false, self.engine().threshold());
+        let limit = self.stream_limit(target, &name);
+        let plan = plan(&content, &volume, &name, false, limit);
         serde_json::to_vec(&plan).map_err(|_| FsError::new(libc::EIO))
     }
 
-    /// The plan for copying a file to another profile.
+    /// The plan for copying a file to a directory, `profile/directory`.
     ///
     /// # Errors
     /// EBUSY while it is being written, ENOENT for an unknown profile.
     pub fn plan_copy(&self, ino: u64, target: &str) -> FsResult<crate::transfer::Plan> {
         let inode = self.tree().get(ino)?;
-        let volume = self.engine().volume(target)?;
+        let profile = target.split('/').find(|name| !name.is_empty());
+        let volume = self.engine().volume(profile.unwrap_or(""))?;
         let content = self.content_of(&inode).ok_or(FsError::new(libc::EBUSY))?;
         let name = inode.state().name.clone();
-        Ok(plan(
-            &content,
-            &volume,
-            &name,
-            false,
-            self.engine().threshold(),
-        ))
+        let limit = self.stream_limit(target, &name);
+        Ok(plan(&content, &volume, &name, false, limit))
     }
 }
 

@@ -74,11 +74,17 @@ impl Machine {
 
     /// Mounts and waits for the line that says so.
     pub fn mount(&mut self) {
+        self.mount_with(&[]);
+    }
+
+    /// The same with settings as environment variables.
+    pub fn mount_with(&mut self, settings: &[(&str, &str)]) {
         let mut daemon = self
             .panfuse()
             .args(["mount", "--foreground"])
             .arg(self.mount_point())
             .env("PANFUSE_LOG", "error")
+            .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -94,6 +100,11 @@ impl Machine {
         // What it says later must not block it.
         std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
         self.daemon = Some(daemon);
+    }
+
+    /// Process id of the daemon.
+    pub fn daemon_id(&self) -> u32 {
+        self.daemon.as_ref().unwrap().id()
     }
 
     /// kill -9.
@@ -120,6 +131,73 @@ impl Machine {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Runs `panfuse WORDS` to its end, whatever it says.
+    pub fn say(&self, words: &str) -> Output {
+        let mut command = self.panfuse();
+        command.args(words.split(' '));
+        finish(command)
+    }
+
+    /// The same on a thread of its own.
+    pub fn begin(&self, words: &str) -> std::thread::JoinHandle<Output> {
+        let mut command = self.panfuse();
+        command.args(words.split(' '));
+        std::thread::spawn(move || finish(command))
+    }
+
+    /// Unmounts by the command, and waits for the daemon's end.
+    pub fn unmount(&mut self) {
+        self.tell(&format!("umount {}", self.mount_point().display()));
+        let mut daemon = self.daemon.take().unwrap();
+        daemon.wait().unwrap();
+    }
+
+    /// Where the daemon keeps its files.
+    pub fn kept(&self, path: &str) -> PathBuf {
+        self.dir.path().join("sim").join(path)
+    }
+
+    /// Files under `.panfuse/recovered/`.
+    pub fn recovered(&self) -> Vec<PathBuf> {
+        std::fs::read_dir(self.mount_point().join(".panfuse/recovered"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect()
+    }
+
+    /// Puts `count` small files into a directory, in one go.
+    pub fn seed_many(&self, profile: &str, dir: &str, count: usize) {
+        let info = std::fs::read_to_string(self.kept("run/sim.json")).unwrap();
+        let info: Value = serde_json::from_str(&info).unwrap();
+        let url = format!("{}/seed", info["admin"].as_str().unwrap());
+        let client = reqwest::Client::new();
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            for n in 0..count {
+                let body = serde_json::json!({
+                    "profile": profile, "path": format!("{dir}/f{n:05}"), "size": 10, "seed": n,
+                });
+                let sent = client
+                    .post(&url)
+                    .body(body.to_string())
+                    .header("content-type", "application/json")
+                    .send()
+                    .await
+                    .unwrap();
+                assert!(sent.status().is_success());
+            }
+        });
+    }
+
+    /// Entries of a directory of the mount.
+    pub fn names(&self, path: &str) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(self.at(path))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
     pub fn stat(&self, profile: &str) -> Value {
         serde_json::from_str(&self.tell(&format!("sim stat {profile} --json"))).unwrap()
     }
@@ -144,14 +222,35 @@ impl Machine {
         self.tree(profile)["uploads"].as_array().unwrap().len()
     }
 
+    /// SHA-1 of the live files at the provider, by path; a name that two files have is there twice.
+    pub fn hashes(&self, profile: &str) -> Vec<(String, String)> {
+        self.sums(profile, false)
+    }
+
+    /// The same of what is in the provider's trash.
+    pub fn trash(&self, profile: &str) -> Vec<(String, String)> {
+        self.sums(profile, true)
+    }
+
+    fn sums(&self, profile: &str, trashed: bool) -> Vec<(String, String)> {
+        let tree = self.tree(profile);
+        let items = tree["items"].as_array().unwrap();
+        let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+        items
+            .iter()
+            .filter(|item| item["dir"] == false && item["trashed"] == trashed)
+            .map(|item| (text(&item["path"]), text(&item["sha1"])))
+            .collect()
+    }
+
+    /// An extended attribute of a file.
+    pub fn attribute(&self, path: &str, name: &str) -> String {
+        ok("getfattr", &["--only-values", "-n", name, &self.at(path)])
+    }
+
     /// The result of the transfer that made a file.
     pub fn transfer(&self, path: &str) -> Value {
-        let output = run(
-            "getfattr",
-            &["--only-values", "-n", "user.pan.transfer", &self.at(path)],
-        );
-        assert!(output.status.success(), "{output:?}");
-        serde_json::from_slice(&output.stdout).unwrap()
+        serde_json::from_str(&self.attribute(path, "user.pan.transfer")).unwrap()
     }
 }
 
@@ -225,4 +324,18 @@ pub fn write_random(path: &str, size: usize, seed: u64) {
         std::fs::create_dir_all(parent).unwrap();
     }
     std::fs::write(path, bytes).unwrap();
+}
+
+/// SHA-1 of a file.
+pub fn sha1(path: &str) -> String {
+    ok("sha1sum", &[path])[..40].to_owned()
+}
+
+/// Waits until it is so; not for ever.
+pub fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let end = Instant::now() + LIMIT;
+    while !so() {
+        assert!(Instant::now() < end, "never: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }

@@ -1,8 +1,14 @@
 //! What a user was promised, with the real program, the real kernel and the real coreutils; the
 //! simulators' counters are the witnesses.
 
+mod claims;
+mod closing;
 mod copies;
 mod crashes;
+mod faults;
 mod machine;
+mod memory;
+mod plain_user;
 mod random;
+mod rivals;
 mod tools;

@@ -12,6 +12,7 @@ use panfuse::catalog::Catalog;
 use panfuse::content::{Stage, Volume};
 use panfuse::drive::DriveContext;
 use panfuse::fuse::{MountOptions, Mounted};
+use panfuse::guard::GuardSettings;
 use panfuse::net::{Budget, CredentialStore, Credentials, StoreError, SystemClock};
 use panfuse::profile::MemoryBreakers;
 use panfuse::transfer::{Engine, EngineParts, EngineSettings, Journal};
@@ -85,6 +86,10 @@ fn volume(home: &Path, name: &str) -> Volume {
 /// A file system over the drives `a` and `b` in `home`. Closing a file waits for its drive, so
 /// that a test can look at the drive behind.
 pub fn vfs(home: &Path) -> Vfs {
+    vfs_with(home, &MountOptions::default())
+}
+
+fn vfs_with(home: &Path, options: &MountOptions) -> Vfs {
     let engine = Engine::new(EngineParts {
         volumes: vec![volume(home, "a"), volume(home, "b")],
         catalog: Arc::new(Catalog::in_memory().unwrap()),
@@ -93,18 +98,19 @@ pub fn vfs(home: &Path) -> Vfs {
         clock: Arc::new(SystemClock),
         settings: EngineSettings {
             parallel: 4,
-            threshold: None,
+            guards: GuardSettings::default(),
             buffer_bytes: 32 << 20,
             instance: "01234567".to_owned(),
         },
     });
-    Vfs::new(
-        engine,
-        Settings {
-            close: Close::Wait,
-            ..Settings::default()
-        },
-    )
+    let mut settings = Settings {
+        close: Close::Wait,
+        // So long that a test sees whether the kernel is told of what it missed.
+        negative_ttl: Duration::from_secs(3600),
+        ..Settings::default()
+    };
+    options.apply(&mut settings);
+    Vfs::new(engine, settings)
 }
 
 /// A mounted pair of drives.
@@ -155,7 +161,7 @@ pub fn mounted(options: &str, test: impl FnOnce(&Cloud) + Send + 'static) {
     };
     std::fs::create_dir(&cloud.mount).unwrap();
     run(async move {
-        let vfs = vfs(&cloud.home);
+        let vfs = vfs_with(&cloud.home, &options);
         let runtime = tokio::runtime::Handle::current();
         let mounted = Mounted::start(vfs, &cloud.mount, &options, runtime)
             .await

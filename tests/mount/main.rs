@@ -5,7 +5,9 @@
 //! | `cloud` | what every test starts from: two local drives under one mount |
 //! | `basic` | what programs do every day |
 //! | `dead` | a daemon that was killed leaves a mount that the next one heals |
+//! | `guards` | guards as real programs meet them |
 
 mod basic;
 mod cloud;
 mod dead;
+mod guards;

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use panfuse::catalog::Catalog;
 use panfuse::content::{Stage, Volume};
 use panfuse::drive::{DriveContext, DriveError};
+use panfuse::guard::GuardSettings;
 use panfuse::net::{
     Budget, Clock, CredentialStore, Credentials, MemoryBreakerStore, Secret, StoreError,
     SystemClock,
@@ -54,6 +55,14 @@ pub struct RigOptions {
     pub stage_budget: u64,
     /// Changes every volume before it is mounted.
     pub volume: fn(Volume) -> Volume,
+    /// Changes the settings of the file system.
+    pub settings: fn(Settings) -> Settings,
+    /// The engine's clock; the drivers have the machine's.
+    pub clock: Arc<dyn Clock>,
+    /// Further profiles of simulated accounts: the name, and the profile that has the account.
+    pub twins: &'static [(&'static str, &'static str)],
+    /// The rest of the guards; `threshold` stands apart.
+    pub guards: GuardSettings,
 }
 
 impl Default for RigOptions {
@@ -63,6 +72,10 @@ impl Default for RigOptions {
             threshold: None,
             stage_budget: 1 << 32,
             volume: |volume| volume,
+            settings: |settings| settings,
+            clock: Arc::new(SystemClock),
+            twins: &[],
+            guards: GuardSettings::default(),
         }
     }
 }
@@ -288,9 +301,16 @@ async fn build(
     options: &RigOptions,
 ) -> Vfs {
     let mut volumes = Vec::new();
-    for profile in world.profiles() {
+    let profiles = world.profiles();
+    let own = profiles.iter().map(|profile| (&*profile.name, profile));
+    let twins = options.twins.iter().filter_map(|(name, of)| {
+        let profile = profiles.iter().find(|profile| profile.name == *of)?;
+        Some((*name, profile))
+    });
+    for (name, profile) in own.chain(twins) {
         let credential = {
             let mut all = credentials.lock().unwrap();
+            // Profiles of one account share its credentials.
             all.entry(profile.name.clone())
                 .or_insert_with(|| {
                     let secrets = profile
@@ -303,7 +323,7 @@ async fn build(
                 .clone()
         };
         let context = DriveContext {
-            profile: profile.name.clone(),
+            profile: name.to_owned(),
             auth_mode: profile.auth_mode.clone(),
             fields: profile.fields.clone(),
             overridden: profile.endpoints.keys().cloned().collect(),
@@ -314,7 +334,7 @@ async fn build(
             ..context(dir)
         };
         volumes.push((options.volume)(
-            open(&profile.provider, &profile.name, context).unwrap(),
+            open(&profile.provider, name, context).unwrap(),
         ));
     }
     for name in locals {
@@ -335,10 +355,13 @@ async fn build(
         catalog: Arc::new(Catalog::open(&dir.join("catalog.db")).unwrap().catalog),
         journal: Journal::open(&dir.join("journal.db")).unwrap(),
         stage: Stage::open(&dir.join("stage"), options.stage_budget, 0).unwrap(),
-        clock: Arc::new(SystemClock),
+        clock: options.clock.clone(),
         settings: EngineSettings {
             parallel: 4,
-            threshold: options.threshold,
+            guards: GuardSettings {
+                threshold: options.threshold,
+                ..options.guards
+            },
             buffer_bytes: 64 << 20,
             instance: "test".to_owned(),
         },
@@ -347,7 +370,7 @@ async fn build(
         close: options.close,
         ..Settings::default()
     };
-    let vfs = Vfs::new(engine.clone(), settings);
+    let vfs = Vfs::new(engine.clone(), (options.settings)(settings));
     let revived = vfs.clone();
     let left = engine
         .recover(move |record, content| revived.revive(record, content))

@@ -2,3 +2,6 @@
 
 mod basics;
 mod harness;
+mod safety;
+mod stalls;
+mod still;

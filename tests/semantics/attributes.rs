@@ -118,3 +118,37 @@ async fn a_file_that_is_being_written_has_no_fingerprints() {
     assert!(rig.vfs.listxattr(ino).unwrap().is_empty());
     rig.vfs.release(handle);
 }
+
+// S-088
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listing_does_not_replace_what_was_computed_here() {
+    let rig = two().await;
+    rig.seed("ali", "/a.bin", 5000, 1);
+    let listed = rig.xattr("ali/a.bin", "user.pan.sha1").await.unwrap();
+    // The provider has other bytes than those it speaks of.
+    rig.world.corrupt("ali", "/a.bin").unwrap();
+    let ino = rig.ino("ali/a.bin").await.unwrap();
+    rig.vfs
+        .setxattr(ino, "user.pan.compute", b"sha1")
+        .await
+        .unwrap();
+    let tree = rig.world.tree("ali").unwrap();
+    let stored = tree["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|item| item["path"] == "/a.bin")
+        .and_then(|item| item["sha1"].as_str())
+        .unwrap()
+        .to_ascii_lowercase();
+    assert_ne!(stored, listed);
+    for _ in 0..2 {
+        let sha1 = rig.xattr("ali/a.bin", "user.pan.sha1").await.unwrap();
+        assert_eq!(sha1, stored);
+        let source = rig.xattr("ali/a.bin", "user.pan.fp_source").await.unwrap();
+        let source: serde_json::Value = serde_json::from_str(&source).unwrap();
+        assert_eq!(source["sha1"]["origin"], "computed");
+        let dir = rig.ino("ali").await.unwrap();
+        rig.vfs.refresh(dir, false).await.unwrap();
+    }
+}

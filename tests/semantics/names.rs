@@ -1,8 +1,10 @@
 //! The tree, renames, removals.
 
+use panfuse::sim::{Fault, FaultKind};
 use panfuse::vfs::{Caller, ROOT};
 
-use super::{outside, two};
+use super::harness::{Rig, RigOptions};
+use super::{outside, pattern, two, until};
 
 // S-001, S-130
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -257,5 +259,72 @@ async fn a_name_that_is_created_again_replaces_the_file_it_had() {
     assert_eq!(
         std::fs::read(outside(&rig, "here/a")).unwrap(),
         b"new content"
+    );
+}
+
+// S-104
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rename_that_the_provider_cannot_do_becomes_a_copy() {
+    let rig = Rig::with(&["115_open"], &[], RigOptions::default()).await;
+    rig.seed("115", "/d/notes.txt", 5000, 1);
+    let stored = rig.world.read("115", "/d/notes.txt", 0, 5000).unwrap();
+    let before = rig.xattr("115/d/notes.txt", "user.pan.file_id").await;
+    rig.rename("115/d/notes.txt", "115/d/notes.md")
+        .await
+        .unwrap();
+    // This provider keeps a name's extension, so it is a node of its own.
+    let after = rig.xattr("115/d/notes.md", "user.pan.file_id").await;
+    assert_ne!(before.clone().unwrap(), after.unwrap());
+    assert_eq!(rig.files("115"), ["/d/notes.md"]);
+    assert_eq!(rig.names("115/d").await, ["notes.md"]);
+    assert_eq!(rig.get("115/d/notes.md").await.unwrap(), stored);
+    assert_eq!(rig.stat("115").bytes_up, 0);
+    let tree = rig.world.tree("115").unwrap();
+    let old = tree["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|item| item["id"] == before.clone().unwrap())
+        .unwrap();
+    assert_eq!(old["trashed"], true);
+}
+
+// S-114
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_of_parked_files_goes_after_them() {
+    let rig = Rig::with(&["aliyundrive_open"], &["here"], RigOptions::default()).await;
+    std::fs::create_dir(outside(&rig, "here/d")).unwrap();
+    std::fs::write(outside(&rig, "here/d/f"), pattern(6000)).unwrap();
+    let fails = Fault::always("upload_part", FaultKind::Status, "500");
+    rig.world.fault("ali", fails).unwrap();
+    // The copy is promised; its source must stay until it is kept.
+    rig.cp("here/d/f", "ali/f").await.unwrap();
+    rig.rm("here/d/f").await.unwrap();
+    rig.rmdir("here/d").await.unwrap();
+    let here = rig.ino("here").await.unwrap();
+    rig.vfs.refresh(here, false).await.unwrap();
+    assert!(rig.names("here").await.is_empty());
+    assert!(outside(&rig, "here/d/f").exists(), "the only copy is gone");
+    rig.world.reset("ali").unwrap();
+    until("the removal of the directory", async || {
+        for task in rig.vfs.engine().tasks() {
+            rig.vfs.engine().retry(&task);
+        }
+        !outside(&rig, "here/d").exists()
+    })
+    .await;
+    assert_eq!(rig.files("ali"), ["/f"]);
+    let mut kept = Vec::new();
+    for slot in std::fs::read_dir(outside(&rig, "here/.panfuse-trash")).unwrap() {
+        for entry in std::fs::read_dir(slot.unwrap().path())
+            .into_iter()
+            .flatten()
+        {
+            kept.push(entry.unwrap().file_name().into_string().unwrap());
+        }
+    }
+    assert!(
+        kept.contains(&"d".to_owned()) && kept.contains(&"f".to_owned()),
+        "{kept:?}"
     );
 }

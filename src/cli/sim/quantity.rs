@@ -10,7 +10,10 @@ const SPAN_MAX_MS: i64 = 36_525 * 86_400_000;
 
 /// Kinds of faults with what `--arg` means to each; `sim/faults.rs` is the source.
 pub(super) const KINDS: &[(&str, &str)] = &[
-    ("status", "an HTTP status without the provider's form (500)"),
+    (
+        "status",
+        "STATUS[,SECONDS]: an HTTP status without the provider's form (500, no Retry-After)",
+    ),
     ("errno", "an error of the provider: its code"),
     (
         "stall",
@@ -45,7 +48,7 @@ pub(super) const KINDS: &[(&str, &str)] = &[
 /// The same for `--help`.
 pub(super) const KINDS_HELP: &str = "\
 Kinds, with what --arg says (and what holds without it):
-  status          an HTTP status without the provider's form (500)
+  status          STATUS[,SECONDS]: an HTTP status without the provider's form (500, no Retry-After)
   errno           an error of the provider: its code
   stall           no answer for so many milliseconds (3600000), then the work
   stall_body      BYTES[,MS]: a body stops after them (half, one hour)
@@ -184,10 +187,11 @@ fn fits(kind: FaultKind, arg: &str) -> bool {
         return true;
     }
     match kind {
-        FaultKind::Status => arg
-            .trim()
-            .parse::<u16>()
-            .is_ok_and(|status| (100..1000).contains(&status)),
+        FaultKind::Status => {
+            let (status, pause) = arg.split_once(',').unwrap_or((arg, "0"));
+            let status = status.trim().parse::<u16>();
+            status.is_ok_and(|status| (100..1000).contains(&status)) && number(pause)
+        }
         FaultKind::Stall | FaultKind::Cut | FaultKind::Slow | FaultKind::Lag => number(arg),
         FaultKind::StallBody => match arg.split_once(',') {
             Some((bytes, ms)) => number(bytes) && number(ms),
@@ -301,6 +305,7 @@ mod tests {
         for (kind, arg) in [
             ("status", "teapot"),
             ("status", "42"),
+            ("status", "429,soon"),
             ("slow", "-1"),
             ("stall_body", "1,x"),
         ] {
@@ -312,5 +317,6 @@ mod tests {
             );
         }
         assert!(fault(&args("errno", Some("403:X"))).is_ok());
+        assert!(fault(&args("status", Some("429,1"))).is_ok());
     }
 }
