@@ -13,6 +13,7 @@ use super::journal::Journal;
 use super::parked::Parking;
 use super::readers::OpenDrafts;
 use super::record::TransferRecord;
+use super::recovery::Unfinished;
 use super::stream::Buffers;
 use super::task::{Progress, Task, TaskState};
 use super::volumes::Volumes;
@@ -94,10 +95,11 @@ struct Inner {
     tasks: Mutex<Vec<Arc<Task>>>,
     records: Mutex<HashMap<String, Active>>,
     parking: Parking,
-    guard: Arc<Guard>,
     nodes: Arc<NodesInUse>,
     drafts: OpenDrafts,
     gates: Arc<Gates>,
+    unfinished: Unfinished,
+    guard: Arc<Guard>,
     stopping: CancellationToken,
 }
 
@@ -118,14 +120,15 @@ impl Engine {
                 tasks: Mutex::new(Vec::new()),
                 records: Mutex::new(HashMap::new()),
                 parking: Parking::default(),
+                nodes: Arc::default(),
+                drafts: OpenDrafts::default(),
+                gates: Arc::default(),
+                unfinished: Unfinished::default(),
                 guard: Arc::new(Guard::new(
                     parts.settings.guards,
                     parts.catalog.clone(),
                     parts.clock.clone(),
                 )),
-                nodes: Arc::default(),
-                drafts: OpenDrafts::default(),
-                gates: Arc::default(),
                 stopping: CancellationToken::new(),
                 parts,
             }),
@@ -191,6 +194,11 @@ impl Engine {
         &self.inner.drafts
     }
 
+    /// Swaps of the last run that are being finished.
+    pub(super) fn unfinished(&self) -> &Unfinished {
+        &self.inner.unfinished
+    }
+
     pub(super) fn gates(&self) -> &Arc<Gates> {
         &self.inner.gates
     }
@@ -205,6 +213,12 @@ impl Engine {
     /// Ends when no new attempt is to be begun.
     pub(super) fn stopping(&self) -> &CancellationToken {
         &self.inner.stopping
+    }
+
+    /// The transfer is over, or is not tried again.
+    pub(super) fn forget_active(&self, id: &str) {
+        let records = self.inner.records.lock();
+        records.unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
     /// Transfers that are not over.
@@ -377,12 +391,7 @@ impl Engine {
         let running = task.clone();
         tokio::spawn(with_priority(Priority::Copy, async move {
             engine.drive_task(&running, spec, &shared).await;
-            let mut records = engine
-                .inner
-                .records
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            records.remove(&running.id);
+            engine.forget_active(&running.id);
         }));
         task
     }
@@ -421,7 +430,7 @@ impl Engine {
     /// Waits until every transfer of `profile` (all when `None`) is over; returns how many
     /// promised ones are not verified then.
     pub async fn wait_idle(&self, profile: Option<&str>) -> usize {
-        let mut failed = 0;
+        let mut failed = self.unfinished().tried().await;
         for task in self.tasks() {
             if profile.is_none_or(|profile| profile == task.profile) && task.wait().await.is_err() {
                 // One that nobody was promised has been reported to its program.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use super::attempts::pause;
 use super::destination::{Destination, FixedDestination, Place};
@@ -17,6 +17,30 @@ use crate::content::{ContentRecord, ContentRef, ExtentMap, LeftOver, SealedDraft
 use crate::drive::{DriveError, ErrorKind, NodeId, Result};
 use crate::fingerprint::Fingerprints;
 use crate::net::{Priority, with_priority};
+
+/// Swaps that are being finished behind: how many were not tried yet, and how many wait to be
+/// tried again.
+pub(super) struct Unfinished(watch::Sender<(usize, usize)>);
+
+impl Default for Unfinished {
+    fn default() -> Self {
+        Unfinished(watch::Sender::new((0, 0)))
+    }
+}
+
+impl Unfinished {
+    /// Waits until each was tried; returns how many that did not finish.
+    pub async fn tried(&self) -> usize {
+        let mut changes = self.0.subscribe();
+        let settled = changes.wait_for(|(untried, _)| *untried == 0).await;
+        settled.map_or(0, |settled| settled.1)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut usize, &mut usize)) {
+        self.0
+            .send_modify(|(untried, waiting)| change(untried, waiting));
+    }
+}
 
 impl Engine {
     /// The records of the journal that will be taken up, for the tree to show their files at once.
@@ -97,6 +121,7 @@ impl Engine {
     /// Brings a swap to its end behind, trying until that works.
     pub(super) fn spawn_swap(&self, record: TransferRecord) {
         let engine = self.clone();
+        self.unfinished().change(|untried, _| *untried += 1);
         tokio::spawn(with_priority(Priority::Copy, async move {
             engine.finish_swap(record).await;
         }));
@@ -127,9 +152,19 @@ impl Engine {
                 Ok(done) => {
                     self.swap_ended(record.into_inner(), done.is_some()).await;
                     self.tell_changed(&profile, &parent);
+                    self.unfinished().change(|untried, waiting| match failures {
+                        0 => *untried -= 1,
+                        _ => *waiting -= 1,
+                    });
                     return;
                 }
                 Err(error) => {
+                    if failures == 0 {
+                        self.unfinished().change(|untried, waiting| {
+                            *untried -= 1;
+                            *waiting += 1;
+                        });
+                    }
                     tracing::warn!(id, %error, "a replacement is not finished; it is tried again");
                 }
             }

@@ -7,7 +7,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use super::engine::Engine;
 use super::publish;
 use super::record::{ParkedUnlink, Replaced};
-use crate::content::{RemoteContent, Volume};
+use crate::content::{ContentRef, RemoteContent, Volume};
 use crate::drive::{Node, NodeId, Result};
 use crate::net::{Priority, with_priority};
 
@@ -45,6 +45,16 @@ impl Engine {
                 self.hold(&volume.name, node, AGAIN).await
             }
         }
+    }
+
+    /// The transfer of this content is verified: removing its source is no loss.
+    pub(super) fn note_copied(&self, content: &ContentRef) {
+        let ContentRef::Remote(remote) = content else {
+            return;
+        };
+        let (profile, source) = (&remote.volume().name, remote.node());
+        self.guard()
+            .note_copied(profile, &source.id, &source.version);
     }
 
     /// The transfer is verified: the journal is told that nothing waits for it any more, before it

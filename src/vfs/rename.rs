@@ -211,6 +211,10 @@ impl Vfs {
                 Err(error) => {
                     if let Some(existing) = existing {
                         self.reinstate(existing, on_its_way).await;
+                    } else if let Some(old) = &replaces {
+                        // It was removed, and is not replaced after all.
+                        let hold = self.settings().hold;
+                        self.engine().hold(&volume.name, old, hold).await?;
                     }
                     return Err(error.into());
                 }

@@ -13,17 +13,17 @@ mod files;
 mod guards;
 mod listing;
 mod names;
+mod paths;
 mod read_only;
 mod reading;
 mod shown_names;
+mod sources;
+mod swaps;
 mod writing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
-mod paths;
-mod sources;
-mod swaps;
 
 use harness::{Rig, RigOptions};
 use panfuse::net::{Clock, SystemClock};
