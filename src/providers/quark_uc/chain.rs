@@ -145,7 +145,10 @@ mod tests {
         assert_eq!(state.header().as_deref(), Some(header));
         // 4 MiB is not what two parts are.
         assert!(told(&session(vec![receipt(2)]), 3).is_none());
-        assert_eq!(chain.before(&session(vec![]), 1).await.unwrap(), Sha1State::new());
+        assert_eq!(
+            chain.before(&session(vec![]), 1).await.unwrap(),
+            Sha1State::new()
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -166,10 +166,7 @@ pub async fn settle(api: &Api, request: &UploadRequest, id: NodeId) -> Result<No
             write::trash(api, &node).await?;
             Err(DriveError::new(
                 ErrorKind::Verification,
-                format!(
-                    "the provider has {} bytes of {}",
-                    node.size, request.size
-                ),
+                format!("the provider has {} bytes of {}", node.size, request.size),
             ))
         }
         Outcome::Named(node) => {

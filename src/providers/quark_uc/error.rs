@@ -205,9 +205,15 @@ mod tests {
     #[test]
     fn pages_and_gateways() {
         assert_eq!(of(200, "<html>hello</html>").kind, ErrorKind::BadAnswer);
-        assert_eq!(of(200, "<Error><Code>X</Code></Error>").kind, ErrorKind::BadAnswer);
+        assert_eq!(
+            of(200, "<Error><Code>X</Code></Error>").kind,
+            ErrorKind::BadAnswer
+        );
         assert_eq!(of(404, "<html>").kind, ErrorKind::BadAnswer);
-        assert_eq!(of(404, r#"{"status":404,"code":1}"#).kind, ErrorKind::NotFound);
+        assert_eq!(
+            of(404, r#"{"status":404,"code":1}"#).kind,
+            ErrorKind::NotFound
+        );
         assert_eq!(of(502, "<html>").retry, Retry::Backoff);
         let pause = Some(Duration::from_secs(7));
         let error = error_of(&QUARK, "test", 429, pause, b"");

@@ -148,7 +148,11 @@ impl At {
     pub fn page(self, raw: Raw, nodes: Vec<Node>) -> Page {
         let next = raw.more.then(|| {
             let ids: Vec<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
-            Cursor(format!("{}:{}", self.number.saturating_add(1), ids.join(",")))
+            Cursor(format!(
+                "{}:{}",
+                self.number.saturating_add(1),
+                ids.join(",")
+            ))
         });
         let mut seen = self.before;
         let nodes = nodes

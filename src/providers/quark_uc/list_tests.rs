@@ -13,9 +13,15 @@ fn an_entry_of_the_sheet() {
         "thumbnail":"https://t/?auth_key=secret","l_updated_at":1772326800000_i64,
         "created_at":1772326801000_i64,"updated_at":1772326802000_i64});
     let node = node(&entry, None).unwrap();
-    assert_eq!((node.name.as_str(), node.size), ("Tom & Jerry.mkv", 10_485_760));
+    assert_eq!(
+        (node.name.as_str(), node.size),
+        ("Tom & Jerry.mkv", 10_485_760)
+    );
     assert_eq!((node.id.as_str(), node.parent.as_str()), ("1f2e", "0"));
-    assert_eq!((node.modified, node.created), (1_772_326_802_000, 1_772_326_801_000));
+    assert_eq!(
+        (node.modified, node.created),
+        (1_772_326_802_000, 1_772_326_801_000)
+    );
     assert_eq!(node.version, "1f2e");
     assert!(!node.raw.unwrap().contains("secret"));
 }
@@ -26,7 +32,10 @@ fn ids_are_numbers_and_sizes_texts() {
         "size":"0","created_at":"","updated_at":null});
     let dir = node(&entry, Some(&NodeId::new("p"))).unwrap();
     assert!(dir.is_dir());
-    assert_eq!((dir.id.as_str(), dir.parent.as_str()), ("9223372036854775809", "p"));
+    assert_eq!(
+        (dir.id.as_str(), dir.parent.as_str()),
+        ("9223372036854775809", "p")
+    );
     assert_eq!((dir.modified, dir.created), (0, 0));
     let entry = json!({"fid":7,"file_name":"f","file":"1","size":"5000000000"});
     assert_eq!(node(&entry, None).unwrap().size, 5_000_000_000);
@@ -84,7 +93,11 @@ async fn pages_end_by_count_or_when_short() {
     ] {
         let (raw, asked) = pages(number, vec![answer(entries, total.clone())]).await;
         let raw = raw.unwrap();
-        assert_eq!((raw.entries.len(), raw.more, asked), (entries, more, 1), "{total}");
+        assert_eq!(
+            (raw.entries.len(), raw.more, asked),
+            (entries, more, 1),
+            "{total}"
+        );
     }
 }
 
@@ -113,7 +126,10 @@ async fn null_is_an_empty_list_or_nonsense() {
 #[test]
 fn a_cursor_remembers_the_page_before() {
     let entry = |id: &str| node(&json!({"fid":id,"file_name":id}), None).unwrap();
-    let raw = |more| Raw { entries: Vec::new(), more };
+    let raw = |more| Raw {
+        entries: Vec::new(),
+        more,
+    };
     let first = At::read(None).unwrap();
     assert_eq!(first.number, 1);
     let page = first.page(raw(true), vec![entry("a"), entry("b"), entry("b")]);

@@ -125,7 +125,10 @@ mod tests {
             compact(document, &["data", "z"]).unwrap(),
             r#"{"b":"x\"${size}&","a":[1,-2,1.5,null,true,{"d":1,"c":2}]}"#
         );
-        assert_eq!(compact(br#"{"data":{"z":"{c}"}}"#, &["data", "z"]).unwrap(), "{c}");
+        assert_eq!(
+            compact(br#"{"data":{"z":"{c}"}}"#, &["data", "z"]).unwrap(),
+            "{c}"
+        );
         assert_eq!(compact(br#"{"data":{"z":null}}"#, &["data", "z"]), None);
         assert_eq!(compact(br#"{"data":[]}"#, &["data", "z"]), None);
         assert_eq!(compact(b"<html>", &[]), None);

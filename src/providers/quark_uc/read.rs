@@ -137,12 +137,7 @@ impl Links {
     }
 
     /// Asks for a link, keeps it, and returns what the answer says of the file.
-    async fn ask(
-        &self,
-        api: &Api,
-        owner: Owner<'_>,
-        node: &Node,
-    ) -> Result<(Value, Option<Link>)> {
+    async fn ask(&self, api: &Api, owner: Owner<'_>, node: &Node) -> Result<(Value, Option<Link>)> {
         let answer = match owner {
             Owner::Account => {
                 let body = json!({ "fids": [node.id.as_str()] });
@@ -266,7 +261,12 @@ mod tests {
         ] {
             assert_eq!(entry_of(&data, &id, 0), Some(&entry), "{data}");
         }
-        for data in [json!(null), json!([]), json!({"task_id":"t"}), json!([null])] {
+        for data in [
+            json!(null),
+            json!([]),
+            json!({"task_id":"t"}),
+            json!([null]),
+        ] {
             assert_eq!(entry_of(&data, &id, 0), None, "{data}");
         }
     }
@@ -295,7 +295,10 @@ mod tests {
             assert_eq!(all.len(), 4);
             for vector in all {
                 let field = vector["field_value"].as_str().unwrap();
-                assert_eq!(md5_from_base64(field).as_deref(), vector["md5_hex"].as_str());
+                assert_eq!(
+                    md5_from_base64(field).as_deref(),
+                    vector["md5_hex"].as_str()
+                );
             }
         }
         assert_eq!(md5_from_base64(""), None);

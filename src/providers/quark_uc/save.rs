@@ -71,7 +71,8 @@ pub async fn save(api: &Api, shared: &Shared, parent: &NodeId, name: &str) -> Re
     let arrived = match write::outcome(api, arrived).await? {
         Outcome::Named(node) | Outcome::Numbered(node) => node,
     };
-    api.taken.made(parent, &RULES.encode(&arrived.name)?, &arrived.id);
+    api.taken
+        .made(parent, &RULES.encode(&arrived.name)?, &arrived.id);
     if arrived.name == name {
         return Ok(arrived);
     }
@@ -88,9 +89,8 @@ pub async fn save(api: &Api, shared: &Shared, parent: &NodeId, name: &str) -> Re
 /// The save call, with a fresh token of the share when the one handed out has run out.
 async fn request(api: &Api, shared: &Shared, parent: &NodeId) -> Result<Value> {
     let field = |name: &str| {
-        decode::nonempty(&shared.ticket[name]).ok_or_else(|| {
-            DriveError::new(ErrorKind::Invalid, format!("the share gave no {name}"))
-        })
+        decode::nonempty(&shared.ticket[name])
+            .ok_or_else(|| DriveError::new(ErrorKind::Invalid, format!("the share gave no {name}")))
     };
     let pwd_id = field("pwd_id")?;
     let mut stoken = field("stoken")?;

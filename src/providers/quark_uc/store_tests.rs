@@ -37,7 +37,10 @@ fn check(vector: &Value, text: &str) {
     assert_eq!(text, vector["auth_meta"].as_str().unwrap(), "{name}");
     let sha256 = hex_lower(&Sha256::digest(text));
     assert_eq!(sha256, vector["auth_meta_sha256"].as_str().unwrap());
-    assert_eq!(signature(text), vector["simulator_auth_key"].as_str().unwrap());
+    assert_eq!(
+        signature(text),
+        vector["simulator_auth_key"].as_str().unwrap()
+    );
 }
 
 #[test]
@@ -96,7 +99,11 @@ fn the_state_before_a_part() {
             let name = vector["name"].as_str().unwrap();
             let header = vector["header_value"].as_str().unwrap();
             let state = Sha1State::from_header(header).unwrap();
-            assert_eq!(Some(state.length()), vector["prefix_bytes"].as_u64(), "{name}");
+            assert_eq!(
+                Some(state.length()),
+                vector["prefix_bytes"].as_u64(),
+                "{name}"
+            );
             assert_eq!(state.json().as_deref(), vector["json"].as_str(), "{name}");
             assert_eq!(state.header().as_deref(), Some(header), "{name}");
             let words: Vec<u64> = state.words().map(u64::from).to_vec();
@@ -126,7 +133,10 @@ fn refusals_of_the_store() {
         )
     };
     assert_eq!(of(403, "SignatureDoesNotMatch").retry, Retry::Backoff);
-    assert_eq!(of(400, "ContextCompareFailed").kind, ErrorKind::Verification);
+    assert_eq!(
+        of(400, "ContextCompareFailed").kind,
+        ErrorKind::Verification
+    );
     assert_eq!(of(400, "InvalidPart").kind, ErrorKind::Verification);
     assert_eq!(of(400, "PartNotSequential").kind, ErrorKind::Invalid);
     assert_eq!(of(404, "NoSuchUpload").kind, ErrorKind::NotFound);

@@ -54,7 +54,10 @@ pub struct Ticket {
 impl Ticket {
     pub fn read(session: &UploadSession) -> Result<Ticket> {
         serde_json::from_value(session.state.clone()).map_err(|_| {
-            DriveError::new(ErrorKind::Invalid, "the session was not opened by this drive")
+            DriveError::new(
+                ErrorKind::Invalid,
+                "the session was not opened by this drive",
+            )
         })
     }
 

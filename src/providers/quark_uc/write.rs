@@ -452,9 +452,7 @@ mod tests {
             size: 6,
             kind: NodeKind::File,
         };
-        let entry = |fid: &str, name: &str, size: u64| {
-            json!({"fid":fid,"file_name":name,"size":size,"dir":false})
-        };
+        let entry = |fid: &str, name: &str, size: u64| json!({"fid":fid,"file_name":name,"size":size,"dir":false});
         assert!(before.is_new(&entry("new", "a.bin", 6), &wanted));
         assert!(before.is_new(&entry("new", "a(1).bin", 6), &wanted));
         assert!(!before.is_new(&entry("old", "a.bin", 6), &wanted));
