@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::auth::{Jar, Sent, set_cookies};
 use super::brand::Brand;
 use super::chain::Chains;
-use super::error::{GATEWAY, RISK, error_of, is_code, is_good};
+use super::error::{RISK, error_of, is_good, is_wall};
 use super::taken::Taken;
 use crate::drive::{
     AccountEffect, DriveContext, DriveError, ErrorKind, NodeId, Result, open_client, patience,
@@ -187,12 +187,12 @@ impl Api {
                         used = now;
                     }
                 }
-                Err(error) if is_code(&error, GATEWAY) && !waited => {
+                Err(error) if is_wall(&error) && !waited => {
                     waited = true;
                     tokio::time::sleep(GATEWAY_PAUSE).await;
                     used = self.jar.current().await?;
                 }
-                Err(error) if is_code(&error, GATEWAY) => return Err(self.wall(error).await),
+                Err(error) if is_wall(&error) => return Err(self.wall(error).await),
                 other => return other,
             }
         }

@@ -12,8 +12,13 @@ use crate::net::{Retry, redact_text};
 /// The pause after the service refused the account as a robot.
 pub const RISK: Duration = Duration::from_secs(600);
 
-/// The code of errors that stand for the gateway's refusal without a body of the service.
-pub const GATEWAY: &str = "412";
+/// The code of the gateway's refusal (HTTP 412).
+const GATEWAY: &str = "412";
+
+/// Whether the gateway refused a call.
+pub fn is_wall(error: &DriveError) -> bool {
+    error.kind == ErrorKind::Risk && is_code(error, GATEWAY)
+}
 
 /// Whether an answer body is a success, whatever its HTTP status.
 pub fn is_good(answer: &Value) -> bool {
@@ -60,7 +65,9 @@ pub fn error_of(
     let error = DriveError::new(kind, format!("{op}: HTTP {status} {shown}"))
         .retry(again)
         .effect(effect);
-    if code != 0 {
+    if kind == ErrorKind::Risk && status == 412 {
+        error.code(GATEWAY)
+    } else if code != 0 {
         error.code(code.to_string())
     } else if !is_ours && status != 200 {
         error.code(status.to_string())
@@ -194,7 +201,8 @@ mod tests {
         );
         assert_eq!(dead.account, AccountEffect::Refresh);
         assert_eq!(of(412, "").kind, ErrorKind::Risk);
-        assert!(is_code(&of(412, ""), GATEWAY));
+        assert!(is_wall(&of(412, "")) && is_wall(&of(412, r#"{"status":412,"code":7}"#)));
+        assert!(!is_wall(&of(200, r#"{"status":200,"code":412}"#)));
         assert_eq!(of(403, "<html>").account, AccountEffect::CoolDown(RISK));
         assert_eq!(
             of(403, r#"{"status":403,"code":1}"#).account,

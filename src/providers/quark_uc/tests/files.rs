@@ -293,7 +293,7 @@ async fn restore_goes_by_the_record_of_the_trash() {
     let bed = Bed::new(&QUARK).await;
     let node = node_of(&bed, file("9", "f", 5)).await;
     bed.on(LIST, [listing(json!([file("5", "else", 1)]))]);
-    let full: Vec<Value> = (0..50).map(|n| json!({"fid":n,"record_id":n})).collect();
+    let full: Vec<Value> = (100..150).map(|n| json!({"fid":n,"record_id":n})).collect();
     let second = json!([{"fid":"9","record_id":9_007_199_254_740_993_u64}]);
     bed.on(
         "GET /file/recycle/list",
