@@ -51,9 +51,11 @@ async fn entries() {
         json!({ "_size": 100, "_page": 1, "_count": 2, "_total": 2, "way": "normal" })
     );
     client.set("numbers_as_text", "on");
-    assert_eq!(client.list("0").await[1]["size"], "10");
+    let row = client.get(&page("0", 1, 100)).await["list"][1].take();
+    assert_eq!(row["size"], "10");
     client.set("risky", "Tom");
-    assert_eq!(client.list("0").await[1]["file_name"], "***");
+    let row = client.get(&page("0", 1, 100)).await["list"][1].take();
+    assert_eq!(row["file_name"], "***");
     let asked = format!("{}&fetch_risk_file_name=1", page("0", 1, 100));
     assert!(names(&client.whole(&asked, Value::Null).await)[1].starts_with("Tom"));
 

@@ -302,6 +302,11 @@ impl Client {
             .header("x-oss-user-agent", SDK)
             .header("Referer", format!("{}/", self.site))
             .body(bytes.to_vec());
+        // reqwest says nothing of an empty body.
+        let ask = match bytes.is_empty() {
+            true => ask.header("Content-Length", "0"),
+            false => ask,
+        };
         match context {
             Some(context) => ask.header("X-Oss-Hash-Ctx", context),
             None => ask,
