@@ -10,7 +10,7 @@ use super::swap::Swapping;
 use super::verify::{samples, verify};
 use super::work::{Made, Work};
 use crate::content::RemoteContent;
-use crate::drive::{Content, Node, OnConflict, Result, UploadRequest};
+use crate::drive::{Content, ErrorKind, Node, OnConflict, Result, UploadRequest};
 use crate::fingerprint::{Kind, Known, Origin};
 
 impl Work<'_> {

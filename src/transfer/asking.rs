@@ -27,7 +27,7 @@ impl Work<'_> {
             && capabilities.saves_shared
         {
             self.task.progress.call();
-            let shared = source.drive.shared(remote.node()).await?;
+            let shared = source.drive.shared(&remote.node()).await?;
             let drive = &self.volume.drive;
             let saved = drive.save_shared(&shared, &request.parent, &request.name);
             return self.copied(saved.await).await;

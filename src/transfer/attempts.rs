@@ -134,16 +134,6 @@ impl Engine {
         Ok(())
     }
 
-    /// The transfer of this content is verified: removing its source is no loss.
-    fn note_copied(&self, content: &ContentRef) {
-        let ContentRef::Remote(remote) = content else {
-            return;
-        };
-        let (profile, source) = (&remote.volume().name, remote.node());
-        self.guard()
-            .note_copied(profile, &source.id, &source.version);
-    }
-
     /// The staged bytes are not needed any more.
     fn discard(&self, task: &Task, spec: &TransferSpec) {
         let promised = task
