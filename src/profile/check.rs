@@ -235,10 +235,12 @@ fn check_missing(
             );
         }
     }
-    // Several ways to log in are declared as secrets of which none is required by itself.
+    // Several ways to log in are declared as secrets of which none is required by itself. A share
+    // is open to guests: what it takes beyond its fields is the user's choice.
     let secrets: Vec<&FieldInfo> = mode.fields.iter().filter(|field| field.secret).collect();
     let none_given = secrets.iter().all(|field| value_of(spec, field).is_none());
-    if !secrets.is_empty() && none_given && !secrets.iter().any(|field| field.required) {
+    let guests = mode.kind == "share";
+    if !secrets.is_empty() && none_given && !guests && !secrets.iter().any(|field| field.required) {
         let names: Vec<&str> = secrets.iter().map(|field| field.name).collect();
         problems.push(
             Problem::new(

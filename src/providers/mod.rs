@@ -7,6 +7,7 @@ pub mod oss;
 pub mod pan115_open;
 pub mod pan123_open;
 pub mod pikpak;
+pub mod quark_uc;
 
 use crate::drive::ProviderInfo;
 
@@ -16,6 +17,8 @@ pub static REGISTRY: &[&ProviderInfo] = &[
     &aliyundrive_open::INFO,
     &pan123_open::INFO,
     &pikpak::INFO,
+    &quark_uc::QUARK,
+    &quark_uc::UC,
     &local::INFO,
 ];
 

@@ -1,5 +1,6 @@
 //! Uploads into Aliyun's object store with a provider's session key: 115 and PikPak use it
-//! (sheets 115_open 7, pikpak 7).
+//! (sheets 115_open 7, pikpak 7). Quark and UC, who sign every request themselves, share its
+//! addresses, dates and errors.
 //!
 //! | file | what is in it |
 //! |---|---|
@@ -357,8 +358,11 @@ impl Call<'_> {
     }
 }
 
-/// A `Date` header.
-fn http_date(now_ms: i64) -> Result<String> {
+/// A `Date` header: the wall time `now_ms` (milliseconds since the epoch) in GMT.
+///
+/// # Errors
+/// `Invalid` for a time that no calendar has.
+pub fn http_date(now_ms: i64) -> Result<String> {
     jiff::Timestamp::from_millisecond(now_ms)
         .and_then(|time| {
             jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&time)
@@ -366,8 +370,15 @@ fn http_date(now_ms: i64) -> Result<String> {
         .map_err(|_| DriveError::new(ErrorKind::Invalid, "the machine's clock is out of range"))
 }
 
-/// The error an answer stands for.
-fn error_of(op: &str, status: u16, body: &[u8]) -> DriveError {
+/// The text of a child of the root of one of the store's error documents, such as the ETag of a
+/// part that is there already (`PartEtag`).
+pub fn element(body: &[u8], name: &str) -> Option<String> {
+    let document = xml::parse("object store", "Error", body).ok()?;
+    Some(document.child(name).to_owned()).filter(|text| !text.is_empty())
+}
+
+/// The error that an answer of the store with this status and error document stands for.
+pub fn error_of(op: &str, status: u16, body: &[u8]) -> DriveError {
     use ErrorKind as K;
     let document = xml::parse(op, "Error", body).unwrap_or_default();
     let code = document.child("Code");

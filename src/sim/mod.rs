@@ -31,6 +31,7 @@ pub mod oss;
 pub mod pan115_open;
 mod pan123_open;
 pub mod pikpak;
+mod quark_uc;
 mod rate;
 mod recorder;
 mod server;
@@ -60,6 +61,8 @@ pub static SIMULATORS: &[SimulatorInfo] = &[
     aliyundrive_open::INFO,
     pan123_open::INFO,
     pikpak::INFO,
+    quark_uc::QUARK,
+    quark_uc::UC,
 ];
 
 /// Starts a world of the simulators that the options name.

@@ -6,10 +6,12 @@ use serde_json::Value;
 
 /// One provider.
 pub struct Spec {
-    /// Registry key.
+    /// Registry key; with `/share` behind it for the share of a provider.
     pub key: &'static str,
-    /// Profile name of the simulator's first account; empty for a directory of this machine.
+    /// Name of the simulator in its world; empty for a directory of this machine.
     pub short: &'static str,
+    /// Whether the drive is what a share link shows, not an account.
+    pub share: bool,
     /// Operation of a listing page.
     pub list: &'static str,
     /// Operation that names a download link.
@@ -30,6 +32,8 @@ pub struct Spec {
     pub single: u64,
     /// The simulator's setting for the space of an account.
     pub space: &'static str,
+    /// The secret that a refresh brings anew.
+    pub secret: &'static str,
     /// Whether a refresh brings another refresh token.
     pub rotates: bool,
     /// Life of an access token in milliseconds, 0 without tokens.
@@ -41,10 +45,17 @@ pub struct Spec {
     pub part_links: bool,
 }
 
+/// Small parts, and tasks that are polled without a pause worth the name.
+const QUARK_KNOBS: &[(&str, &str)] = &[("part_size", "1048576"), ("tq_gap_ms", "10")];
+
+/// Life of `__puus` (sheet quark, 2.1).
+const QUARK_TOKEN_MS: i64 = 3 * 3_600_000;
+
 const SPECS: &[Spec] = &[
     Spec {
         key: "115_open",
         short: "115",
+        share: false,
         list: "list",
         link: "download_link",
         download: "download",
@@ -55,6 +66,7 @@ const SPECS: &[Spec] = &[
         part_size: 16 << 20,
         single: 0,
         space: "total_size",
+        secret: "access_token",
         rotates: true,
         token_ms: 30 * 86_400_000,
         // An upload task of the store's pick code; there is no call to cancel one (section 6).
@@ -64,6 +76,7 @@ const SPECS: &[Spec] = &[
     Spec {
         key: "aliyundrive_open",
         short: "ali",
+        share: false,
         list: "list",
         link: "link",
         download: "download",
@@ -74,6 +87,7 @@ const SPECS: &[Spec] = &[
         part_size: 16 << 20,
         single: 0,
         space: "total_size",
+        secret: "access_token",
         rotates: true,
         token_ms: 7_200_000,
         lasting: |_| false,
@@ -82,6 +96,7 @@ const SPECS: &[Spec] = &[
     Spec {
         key: "123_open",
         short: "123",
+        share: false,
         list: "list",
         link: "link",
         download: "download",
@@ -92,6 +107,7 @@ const SPECS: &[Spec] = &[
         part_size: 1 << 20,
         single: 0,
         space: "total_size",
+        secret: "access_token",
         rotates: false,
         token_ms: 30 * 86_400_000,
         // "Abort: no call" (section 7.4).
@@ -101,6 +117,7 @@ const SPECS: &[Spec] = &[
     Spec {
         key: "pikpak",
         short: "pikpak",
+        share: false,
         list: "list",
         link: "download_link",
         download: "download",
@@ -112,14 +129,104 @@ const SPECS: &[Spec] = &[
         part_size: 8 << 20,
         single: 16 << 20,
         space: "quota_limit",
+        secret: "access_token",
         rotates: true,
         token_ms: 7_200_000,
         lasting: |_| false,
         part_links: false,
     },
     Spec {
+        key: "quark",
+        short: "quark",
+        share: false,
+        list: "list",
+        link: "link",
+        download: "download",
+        part: "part",
+        commit: "finish",
+        // The upload is gone (31003).
+        refusal: (FaultKind::CommitFail, ""),
+        knobs: QUARK_KNOBS,
+        part_size: 1 << 20,
+        single: 0,
+        space: "total_size",
+        secret: "cookie",
+        rotates: false,
+        token_ms: QUARK_TOKEN_MS,
+        // "Abort: none known" (sheet quark, 7).
+        lasting: |_| true,
+        part_links: false,
+    },
+    Spec {
+        key: "quark/share",
+        short: "quark",
+        share: true,
+        list: "share_list",
+        link: "link",
+        download: "download",
+        part: "part",
+        commit: "finish",
+        // The upload is gone (31003).
+        refusal: (FaultKind::CommitFail, ""),
+        knobs: QUARK_KNOBS,
+        part_size: 1 << 20,
+        single: 0,
+        space: "total_size",
+        secret: "cookie",
+        rotates: false,
+        token_ms: QUARK_TOKEN_MS,
+        // "Abort: none known" (sheet quark, 7).
+        lasting: |_| true,
+        part_links: false,
+    },
+    Spec {
+        key: "uc",
+        short: "uc",
+        share: false,
+        list: "list",
+        link: "link",
+        download: "download",
+        part: "part",
+        commit: "finish",
+        // The upload is gone (31003).
+        refusal: (FaultKind::CommitFail, ""),
+        knobs: QUARK_KNOBS,
+        part_size: 1 << 20,
+        single: 0,
+        space: "total_size",
+        secret: "cookie",
+        rotates: false,
+        token_ms: QUARK_TOKEN_MS,
+        // "Abort: none known" (sheet quark, 7).
+        lasting: |_| true,
+        part_links: false,
+    },
+    Spec {
+        key: "uc/share",
+        short: "uc",
+        share: true,
+        list: "share_list",
+        link: "link",
+        download: "download",
+        part: "part",
+        commit: "finish",
+        // The upload is gone (31003).
+        refusal: (FaultKind::CommitFail, ""),
+        knobs: QUARK_KNOBS,
+        part_size: 1 << 20,
+        single: 0,
+        space: "total_size",
+        secret: "cookie",
+        rotates: false,
+        token_ms: QUARK_TOKEN_MS,
+        // "Abort: none known" (sheet quark, 7).
+        lasting: |_| true,
+        part_links: false,
+    },
+    Spec {
         key: "local",
         short: "",
+        share: false,
         list: "",
         link: "",
         download: "",
@@ -130,12 +237,28 @@ const SPECS: &[Spec] = &[
         part_size: 8 << 20,
         single: 0,
         space: "",
+        secret: "access_token",
         rotates: false,
         token_ms: 0,
         lasting: |_| false,
         part_links: false,
     },
 ];
+
+impl Spec {
+    /// Registry key of the provider.
+    pub fn provider(&self) -> &'static str {
+        self.key.strip_suffix("/share").unwrap_or(self.key)
+    }
+
+    /// Profile name of the simulator's first account, or of its share.
+    pub fn profile(&self) -> String {
+        match self.share {
+            true => format!("{}-share", self.short),
+            false => self.short.to_owned(),
+        }
+    }
+}
 
 /// The line of a provider.
 pub fn of(key: &str) -> &'static Spec {

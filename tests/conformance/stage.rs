@@ -39,29 +39,29 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Opens the first drive of a provider against a fresh world.
+    /// Opens the first drive of a provider, or its share, against a fresh world.
     pub fn open(key: &str) -> Stage {
         let spec = specs::of(key);
-        let info = providers::find(key).expect("a registered provider");
+        let info = providers::find(spec.provider()).expect("a registered provider");
         let home = tempfile::tempdir().expect("a directory");
         let (world, profile) = match spec.short {
             "" => (None, directory(key, home.path())),
             short => {
                 let options = WorldOptions {
-                    only: vec![key.to_owned()],
+                    only: vec![spec.provider().to_owned()],
                     accounts: 2,
                 };
                 let world = sim::start(&options).expect("a world");
                 for (knob, value) in spec.knobs {
                     world.set(short, knob, value).expect("a setting");
                 }
-                let profile = world.profile(short).expect("a profile");
+                let profile = world.profile(&spec.profile()).expect("a profile");
                 (Some(world), profile)
             }
         };
         let account = world
             .as_ref()
-            .map(|world| world.account(spec.short).expect("an account"));
+            .map(|world| world.account(&spec.profile()).expect("an account"));
         let credentials = MemoryCredentials::new(profile.secrets.clone(), account);
         let clock = Arc::new(ManualClock::default());
         let breakers = Arc::new(MemoryBreakerStore::default());
@@ -104,13 +104,15 @@ impl Stage {
     /// Changes a setting of the simulator.
     pub fn set(&self, knob: &str, value: &str) {
         let world = self.world.as_ref().expect("a simulator");
-        world.set(self.spec.short, knob, value).expect("a setting");
+        world
+            .set(&self.spec.profile(), knob, value)
+            .expect("a setting");
     }
 
     /// The simulated account, where there is one.
     pub fn account(&self) -> Option<Arc<Account>> {
         let world = self.world.as_ref()?;
-        Some(world.account(self.spec.short).expect("an account"))
+        Some(world.account(&self.spec.profile()).expect("an account"))
     }
 
     /// What the account was asked.
@@ -121,7 +123,7 @@ impl Stage {
     /// Meters at zero, no faults.
     pub fn reset(&self) {
         if let Some(world) = &self.world {
-            world.reset(self.spec.short).expect("a reset");
+            world.reset(&self.spec.profile()).expect("a reset");
         }
     }
 
@@ -137,7 +139,7 @@ impl Stage {
 
     fn add(&self, fault: Fault) {
         let world = self.world.as_ref().expect("a simulator");
-        world.fault(self.spec.short, fault).expect("a fault");
+        world.fault(&self.spec.profile(), fault).expect("a fault");
     }
 
     /// Moves the drive's clock and the simulator's together.
@@ -165,7 +167,9 @@ impl Stage {
     /// Makes a directory behind the drive's back.
     pub async fn dir(&self, path: &str) -> Node {
         let id = match &self.world {
-            Some(world) => world.mkdir(self.spec.short, path).expect("a directory"),
+            Some(world) => world
+                .mkdir(&self.spec.profile(), path)
+                .expect("a directory"),
             None => {
                 std::fs::create_dir_all(self.disk(path)).expect("a directory");
                 path.trim_matches('/').to_owned()
@@ -180,7 +184,7 @@ impl Stage {
             Some(world) => {
                 let source = SeedSource::Bytes(bytes.clone());
                 world
-                    .seed(self.spec.short, path, 0, &source)
+                    .seed(&self.spec.profile(), path, 0, &source)
                     .expect("a file")
             }
             None => {
@@ -244,7 +248,9 @@ impl Stage {
     /// Flips a bit in what is stored for a file.
     pub fn corrupt(&self, path: &str) {
         match &self.world {
-            Some(world) => world.corrupt(self.spec.short, path).expect("a bad bit"),
+            Some(world) => world
+                .corrupt(&self.spec.profile(), path)
+                .expect("a bad bit"),
             None => {
                 let mut bytes = std::fs::read(self.disk(path)).expect("a file");
                 let middle = bytes.len() / 2;
@@ -295,7 +301,7 @@ impl Stage {
         let mut all = BTreeSet::new();
         match &self.world {
             Some(world) => {
-                let tree = world.tree(self.spec.short).expect("a tree");
+                let tree = world.tree(&self.spec.profile()).expect("a tree");
                 for item in tree["items"].as_array().expect("items") {
                     all.insert(format!(
                         "{} {} {} trashed={} pending={}",
@@ -383,7 +389,7 @@ fn context(
         );
         endpoints.insert(name.clone(), url.trim_end_matches('/').to_owned());
     }
-    let limits: Vec<ClassLimit> = info
+    let limits: Vec<ClassLimit> = mode
         .capabilities
         .limits
         .iter()

@@ -68,9 +68,9 @@ pub static INFO: ProviderInfo = ProviderInfo {
             default: None,
             help: "an existing directory of this machine, as an absolute path",
         }],
+        capabilities: &CAPABILITIES,
     }],
     endpoints: &[],
-    capabilities: &CAPABILITIES,
     status: Status::SimulatorVerified,
     open,
 };
@@ -125,6 +125,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     listing_lag_ms: 0,
     limits: &[],
     read_only: false,
+    shared: false,
+    saves_shared: false,
 };
 
 fn open(context: DriveContext) -> Result<Arc<dyn Drive>> {

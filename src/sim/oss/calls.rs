@@ -424,7 +424,7 @@ fn invalid_digest() -> OssError {
 
 /// The parts of a `CompleteMultipartUpload` document, in its order. Namespaces and the order
 /// inside `Part` do not matter; ETags lose their quotes.
-fn parse_parts(text: &str) -> Result<Vec<(u32, String)>, OssError> {
+pub(in super::super) fn parse_parts(text: &str) -> Result<Vec<(u32, String)>, OssError> {
     let malformed = || {
         let text = "The XML you provided was not well-formed or did not validate.";
         OssError::new(400, "MalformedXML", text)

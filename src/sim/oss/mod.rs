@@ -38,6 +38,7 @@ use super::clock::Clock;
 use super::content::Blob;
 use super::digest::HashKind;
 use super::simulator::Ids;
+pub(super) use calls::parse_parts;
 use multipart::Session;
 
 /// An error as OSS writes it.

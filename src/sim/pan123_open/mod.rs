@@ -82,7 +82,7 @@ use axum::routing::any;
 use serde_json::{Value, json};
 
 use super::account::Account;
-use super::body::drain;
+use super::body::{Unread, drain};
 use super::content::Blob;
 use super::simulator::{Kit, SimProfile, Simulator, SimulatorInfo};
 use args::Args;
@@ -93,6 +93,7 @@ pub const INFO: SimulatorInfo = SimulatorInfo {
     key: "123_open",
     short: "123",
     roots: |_| vec!["0".to_owned()],
+    shares: false,
     start: |kit| Arc::new(Pan123::new(kit)),
 };
 
@@ -222,26 +223,6 @@ async fn entry(Shared(sim): Shared<Arc<Pan123>>, request: Request) -> Response {
         "/api/v1/access_token" => sim.developer_call(&parts.headers, &bytes).await,
         "/api/v1/oauth2/access_token" => sim.oauth_call(&parts.headers, query).await,
         _ => sim.call(call.2, &parts, &bytes).await,
-    }
-}
-
-/// A request's body that a fault may leave unread: it is read then all the same, so that
-/// the client gets to read the answer.
-struct Unread(Mutex<Option<Body>>);
-
-impl Unread {
-    fn new(body: Body) -> Unread {
-        Unread(Mutex::new(Some(body)))
-    }
-
-    /// The body, the first time.
-    fn take(&self) -> Body {
-        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.take().unwrap_or_else(Body::empty)
-    }
-
-    async fn drain(&self) {
-        drain(self.take()).await;
     }
 }
 

@@ -52,12 +52,12 @@ pub async fn a_pair_is_saved_before_it_is_used(stage: Stage) -> Outcome {
     }
     let dir = stage.dir("d").await;
     list(&*stage.drive, &dir.id).await.unwrap();
-    let before = stage.credentials.saves_of("access_token").len();
+    let before = stage.credentials.saves_of(stage.spec.secret).len();
     let refresh = stage.credentials.field("refresh_token");
     stage.reset();
     stage.fault(stage.spec.list, FaultKind::ExpireToken, "");
     list(&*stage.drive, &dir.id).await.unwrap();
-    let saves = stage.credentials.saves_of("access_token");
+    let saves = stage.credentials.saves_of(stage.spec.secret);
     assert_eq!(saves.len(), before + 1);
     let save = saves.last().unwrap();
     // By then the refused call and the refresh were made, the call with the new token not.
