@@ -164,3 +164,44 @@ async fn an_unknown_content_goes_from_quark_to_uc_in_one_reading() {
     let read = rig.stat("quark").bytes_down;
     assert!((size..=size + (256 << 10)).contains(&read), "{read} bytes");
 }
+
+/// `panfuse share save`: a directory of a share with all below it, by one task of the provider.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_of_a_share_is_saved_without_moving_a_byte() {
+    let rig = Rig::new(WITH_ALI).await;
+    for (seed, short) in (90..).zip(BOTH) {
+        let share = format!("{short}-share");
+        rig.seed(&share, "/season/one.mkv", SIZE, seed);
+        rig.seed(&share, "/season/two.mkv", SIZE, seed + 1);
+        let link = rig.ino(&format!("{share}/season")).await.unwrap();
+        let account = rig.ino(short).await.unwrap();
+        let saved = rig.vfs.save_shared(link, account).await.unwrap();
+        assert_eq!(saved.name, "season", "{short}");
+        assert_eq!(
+            rig.names(&format!("{short}/season")).await,
+            ["one.mkv", "two.mkv"]
+        );
+        for profile in [share.as_str(), short] {
+            let stat = rig.stat(profile);
+            assert_eq!((stat.bytes_down, stat.bytes_up), (0, 0), "{profile}");
+        }
+        assert_same(
+            &rig,
+            (&share, "/season/one.mkv"),
+            (short, "/season/one.mkv"),
+            SIZE,
+        );
+        // Again: the name is taken. Elsewhere, or from what is no share: refused with the reason.
+        let again = rig.vfs.save_shared(link, account).await.unwrap_err();
+        assert_eq!(again.errno, libc::EEXIST);
+        let ali = rig.ino("ali").await.unwrap();
+        let elsewhere = rig.vfs.save_shared(link, ali).await.unwrap_err();
+        assert!(
+            elsewhere.to_string().contains("one provider"),
+            "{elsewhere}"
+        );
+        let mine = rig.ino(&format!("{short}/season")).await.unwrap();
+        let other = rig.ino(&format!("{short}-2")).await.unwrap();
+        assert!(rig.vfs.save_shared(mine, other).await.is_err());
+    }
+}
