@@ -96,7 +96,7 @@ async fn a_share_is_copied_out_of_and_never_written_to() {
         rig.seed(&share, "/films/a.mkv", SIZE, seed);
         let from = format!("{share}/films/a.mkv");
         // Into an account of the same provider no byte moves. A share tells no hash, so that the
-        // outcome is compared by samples (S-038): they are all that is read.
+        // outcome is compared by samples (S-077): they are all that is read.
         rig.cp(&from, &format!("{short}/a.mkv")).await.unwrap();
         rig.settle().await;
         let done = rig.transfer(&format!("{short}/a.mkv")).await;
@@ -138,6 +138,11 @@ async fn a_write_that_is_shown_late_is_there_and_its_source_waits_until_it_was_s
         assert!(rig.ino(&from).await.is_err(), "hidden at once");
         let source = format!("/{short}/f.bin");
         assert!(rig.files("ali").contains(&source), "trashed early");
+        // The upload goes on behind; what it made is shown 20 s after its last call.
+        while rig.stat(short).count("finish") == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        assert!(rig.files("ali").contains(&source), "trashed unseen");
         rig.world.clock_advance(21_000);
         rig.settle().await;
         assert!(!rig.files("ali").contains(&source), "never trashed");
