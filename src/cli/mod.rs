@@ -15,6 +15,7 @@
 //! | `lock` | [`lock::DaemonLock`]: one daemon per state directory |
 //! | `provider`, `profile`, `profile_add` | providers and profiles |
 //! | `mount`, `umount`, `status`, `sync` | the daemon |
+//! | `matrix` | which way copies between drives take |
 //! | `refresh`, `hash`, `cp`, `mv`, `plan`, `task`, `share` | files in a running mount |
 //! | `copying`, `copy_file`, `copy_report`, `sys` | what `cp` and `mv` share: rules, one file, results, system calls |
 //! | `approve` | a person says that what a guard refused was meant |
@@ -34,6 +35,7 @@ pub mod daemon;
 pub mod demo;
 pub mod hash;
 pub mod lock;
+pub mod matrix;
 pub mod mount;
 mod mounted;
 pub mod mv;

@@ -11,9 +11,7 @@ use tokio::sync::watch;
 
 use super::{ContentRecord, Volume};
 use crate::catalog::Catalog;
-use crate::drive::{
-    ByteStream, Content, Cost, DriveError, ErrorKind, GivesWhen, Node, Result, collect,
-};
+use crate::drive::{ByteStream, Content, Cost, DriveError, ErrorKind, Node, Result, collect};
 use crate::fingerprint::{Fingerprints, Kind, hash_all};
 use crate::net::Retry;
 
@@ -194,21 +192,7 @@ impl Content for RemoteContent {
         if known.usable(kind).is_some() {
             return Cost::Known;
         }
-        let by_call = self
-            .volume
-            .capabilities()
-            .gives
-            .iter()
-            .any(|gives| gives.kind == kind && gives.when == GivesWhen::ExtraCall);
-        if by_call {
-            return Cost::OneCall;
-        }
-        match kind {
-            Kind::Cid | Kind::HeadMd5 { .. } | Kind::HeadSha1 { .. } => {
-                Cost::SmallRanges(kind.bytes_needed(self.size))
-            }
-            _ => Cost::FullRead(self.size),
-        }
+        self.volume.capabilities().cost(kind, self.size)
     }
 
     async fn learn(&self, kind: Kind) -> Result<Option<String>> {

@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use super::Cost;
 use crate::fingerprint::{Kind, Origin};
 use crate::net::ClassLimit;
 
@@ -12,6 +13,8 @@ use crate::net::ClassLimit;
 pub enum GivesWhen {
     /// In listings.
     AtList,
+    /// In listings, of files whose bytes have passed through this machine (`local`).
+    OnceComputed,
     /// By one extra call per file.
     ExtraCall,
 }
@@ -78,6 +81,30 @@ pub enum Overwrite {
     ByReplace,
 }
 
+/// How many calls a drive needs. Ranges of contents and parts of uploads are not counted here, and a
+/// listing of the directory is fresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Calls {
+    /// Before the first range of a file is read, while no link of it is kept.
+    pub link: u32,
+    /// A content it has, from the question to the verified node.
+    pub hit: u32,
+    /// A content it does not have, in one part, from the question to the verified node.
+    pub upload: u32,
+    /// A copy at the provider, to the verified node; or a shared node taken over.
+    pub copy: u32,
+}
+
+impl Calls {
+    /// A drive that needs none: a directory of this machine.
+    pub const NONE: Calls = Calls {
+        link: 0,
+        hit: 0,
+        upload: 0,
+        copy: 0,
+    };
+}
+
 /// What a drive can do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Capabilities {
@@ -122,6 +149,8 @@ pub struct Capabilities {
     pub parallel_reads: usize,
     /// How long a write may stay invisible in listings, milliseconds.
     pub listing_lag_ms: u64,
+    /// Calls that copies need; predictions rest on them, and a test compares them.
+    pub calls: Calls,
     /// Rate and concurrency per request class of one account.
     pub limits: &'static [ClassLimit],
     /// Whether nothing can be written (shares, read-only profiles).
@@ -162,6 +191,7 @@ impl Capabilities {
         page_size: 100,
         parallel_reads: 1,
         listing_lag_ms: 0,
+        calls: Calls::NONE,
         limits: &[],
         read_only: true,
         shared: false,
@@ -172,6 +202,21 @@ impl Capabilities {
     /// the commit's answer ends the wait and verification goes on behind (DESIGN 3.4).
     pub fn shows_late(&self) -> bool {
         self.listing_lag_ms >= 5_000
+    }
+
+    /// What learning `kind` of a file of `size` bytes costs where neither a listing nor the knowledge
+    /// base tells it.
+    pub fn cost(&self, kind: Kind, size: u64) -> Cost {
+        let by_call = |gives: &&Gives| gives.kind == kind && gives.when == GivesWhen::ExtraCall;
+        if self.gives.iter().any(|gives| by_call(&gives)) {
+            return Cost::OneCall;
+        }
+        match kind {
+            Kind::Cid | Kind::HeadMd5 { .. } | Kind::HeadSha1 { .. } => {
+                Cost::SmallRanges(kind.bytes_needed(size))
+            }
+            _ => Cost::FullRead(size),
+        }
     }
 
     /// The origin of a fingerprint of this kind listed by this drive.
@@ -214,6 +259,7 @@ impl Serialize for Capabilities {
             "page_size": self.page_size,
             "parallel_reads": self.parallel_reads,
             "listing_lag_ms": self.listing_lag_ms,
+            "calls": self.calls,
             "read_only": self.read_only,
             "shared": self.shared,
             "saves_shared": self.saves_shared,

@@ -27,7 +27,7 @@ use std::ops::Range;
 use async_trait::async_trait;
 
 pub use capabilities::{
-    Capabilities, Gives, GivesWhen, HashesDue, Overwrite, Question, UploadRules,
+    Calls, Capabilities, Gives, GivesWhen, HashesDue, Overwrite, Question, UploadRules,
 };
 pub use content::{ByteStream, Content, Conversation, Cost, ReadBudget, collect};
 pub use download::{Ranged, get_range, listed, open_client, patience};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::drive::{
-    Attempt, AuthMode, ByteStream, Capabilities, Conversation, Cursor, Drive, DriveContext,
+    Attempt, AuthMode, ByteStream, Calls, Capabilities, Conversation, Cursor, Drive, DriveContext,
     DriveError, EndpointInfo, ErrorKind, FieldInfo, HashesDue, Node, NodeId, Overwrite, Page,
     PartReceipt, ProviderInfo, Quota, Result, Status, UploadRequest, UploadRules, UploadSession,
 };
@@ -50,6 +50,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     page_size: 100,
     parallel_reads: 4,
     listing_lag_ms: 0,
+    calls: Calls::NONE,
     limits: &[ClassLimit {
         class: "list",
         per_second: 4.0,

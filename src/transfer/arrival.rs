@@ -9,15 +9,17 @@ use super::result::{Phase, TransferResult, VerifyMode};
 use super::swap::Swapping;
 use super::verify::{samples, verify};
 use super::work::{Made, Work};
-use crate::content::RemoteContent;
+use crate::content::{ContentRef, RemoteContent};
 use crate::drive::{Content, ErrorKind, Node, OnConflict, Result, UploadRequest};
 use crate::fingerprint::{Kind, Known, Origin};
 
 impl Work<'_> {
     /// Journals a node that exists now, and verifies it. Returns it as the provider shows it: what
-    /// it answered when it made the node may lack the hash that names the version.
+    /// it answered when it made the node may lack the hash that names the version. `meant` is the
+    /// content, or its copy in the stage, which is nearer.
     pub(super) async fn made(
         &self,
+        meant: &ContentRef,
         node: &Node,
         decided_by: &[Kind],
     ) -> Result<(Node, VerifyMode)> {
@@ -29,7 +31,7 @@ impl Work<'_> {
         }
         self.check_cancelled()?;
         self.task.progress.call();
-        let known = self.content.known();
+        let known = meant.known();
         let weak = decided_by.iter().any(|kind| {
             *kind == Kind::Cid
                 || known
@@ -47,11 +49,11 @@ impl Work<'_> {
                 fresh.fingerprints.learn(*kind, told);
             }
         }
-        if weak && fresh.size == self.content.size() {
-            let mode = samples(&self.volume, &fresh, &self.content).await?;
+        if weak && fresh.size == meant.size() {
+            let mode = samples(&self.volume, &fresh, meant).await?;
             return Ok((fresh, mode));
         }
-        let mode = verify(&self.volume, &fresh, &self.content, &self.task.progress).await?;
+        let mode = verify(&self.volume, &fresh, meant, &self.task.progress).await?;
         Ok((fresh, mode))
     }
 

@@ -52,7 +52,7 @@ impl Work<'_> {
     async fn copied(&self, copied: Result<Node>) -> Result<Option<Made>> {
         match copied {
             Ok(node) => {
-                let (node, mode) = self.made(&node, &[]).await?;
+                let (node, mode) = self.made(&self.content, &node, &[]).await?;
                 Ok(Some(Made {
                     node,
                     phase: Phase::P0,
@@ -65,15 +65,17 @@ impl Work<'_> {
         }
     }
 
-    /// Asks the target for the content. `after` names the phase when reading came before.
+    /// Asks the target for the content, `about` being it or its copy in the stage. `after` names the
+    /// phase when reading came before.
     pub(super) async fn ask(
         &self,
+        about: &ContentRef,
         request: &UploadRequest,
         budget: ReadBudget,
         after: Option<Phase>,
     ) -> Result<Asked> {
-        let conversation = Conversation::new(&self.content, budget)
-            .knowing_the_name_is_free(self.is_free(request));
+        let conversation =
+            Conversation::new(about, budget).knowing_the_name_is_free(self.is_free(request));
         self.task.progress.call();
         let attempt = self.volume.drive.fast_upload(request, &conversation).await;
         match attempt {
@@ -83,7 +85,7 @@ impl Work<'_> {
                 } else {
                     Phase::P2
                 });
-                match self.made(&node, &decided_by).await {
+                match self.made(about, &node, &decided_by).await {
                     Ok((node, mode)) => Ok(Asked::Made(Made {
                         node,
                         phase,

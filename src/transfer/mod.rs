@@ -30,6 +30,7 @@
 //! | `recovery` | what a crash left: resumed, finished or cleaned |
 //! | `session` | [`CopySession`]: sliced answers to a copying program |
 //! | `plan` | [`plan`]: what a copy would do, without doing it |
+//! | `matrix` | [`Cell`]: which way copies between two drives take |
 
 mod arrival;
 mod asking;
@@ -40,6 +41,7 @@ mod follow;
 mod gates;
 mod hashing;
 mod journal;
+mod matrix;
 mod parked;
 mod plan;
 mod publish;
@@ -62,6 +64,7 @@ mod work;
 pub use destination::{Destination, FixedDestination, Place};
 pub use engine::{Engine, EngineParts, EngineSettings, TransferSpec};
 pub use journal::{Journal, JournalError};
+pub use matrix::{Cell, Class, Expected, Side, Way};
 pub use parked::ParkedEvents;
 pub use plan::{Plan, Strategy, plan};
 pub use publish::is_temporary_name;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::result::Phase;
 use crate::content::{ContentRef, Volume};
-use crate::drive::{Content, Cost};
+use crate::drive::{Content, Cost, Question};
 use crate::fingerprint::{Kind, Origin};
 
 /// Strategy names of SPEC 3.1.
@@ -84,35 +84,14 @@ pub fn plan(
             0,
         );
     }
-    let mut best: Option<(u64, Vec<Kind>, u64)> = None;
-    for question in capabilities.questions {
-        if question.max_size.is_some_and(|max| size > max) {
-            continue;
-        }
-        let lacking: Vec<Kind> = question
-            .kinds
-            .iter()
-            .copied()
-            .filter(|kind| content.cost(*kind) != Cost::Known)
-            .collect();
-        let reading = lacking.iter().map(|kind| match content.cost(*kind) {
-            Cost::Known | Cost::OneCall => 0,
-            Cost::SmallRanges(bytes) | Cost::FullRead(bytes) => bytes,
-        });
-        let bytes = reading
-            .max()
-            .unwrap_or(0)
-            .max(question.range_bytes.min(size));
-        let full = lacking
-            .iter()
-            .any(|kind| matches!(content.cost(*kind), Cost::FullRead(_)));
-        let rank = if full { u64::MAX } else { bytes };
-        if best.as_ref().is_none_or(|(other, ..)| rank < *other) {
-            best = Some((rank, lacking, bytes));
-        }
-    }
+    let best = cheapest(capabilities.questions, size, |kind| content.cost(kind));
     match best {
-        Some((rank, lacking, bytes)) if rank != u64::MAX => {
+        Some(Asking {
+            lacking,
+            bytes,
+            full: false,
+            ..
+        }) => {
             let phase = if bytes == 0 { Phase::P1 } else { Phase::P2 };
             let reason = if bytes == 0 {
                 "all fingerprints the target asks for are known".to_owned()
@@ -133,7 +112,7 @@ pub fn plan(
             let code = "fallback_available_but_deferred";
             make(Strategy::PendingManual, Phase::P3, code, reason, vec![], 0)
         }
-        Some((_, lacking, _)) => {
+        Some(Asking { lacking, .. }) => {
             let reason = "the content must be read once before the target can be asked".to_owned();
             let code = "target_hash_not_supported";
             make(
@@ -151,4 +130,50 @@ pub fn plan(
             make(Strategy::DownloadUpload, Phase::P4, code, reason, vec![], 0)
         }
     }
+}
+
+/// What the cheapest question of a drive costs.
+pub(super) struct Asking {
+    /// The question.
+    pub question: &'static Question,
+    /// Fingerprints of it that are not known.
+    pub lacking: Vec<Kind>,
+    /// Most content bytes that are read before it can be answered.
+    pub bytes: u64,
+    /// Whether that is all of the content.
+    pub full: bool,
+}
+
+/// The question that reads the least; of equal ones the first, as the drive asks them.
+pub(super) fn cheapest(
+    questions: &'static [Question],
+    size: u64,
+    cost: impl Fn(Kind) -> Cost,
+) -> Option<Asking> {
+    let open = questions
+        .iter()
+        .filter(|question| question.max_size.is_none_or(|max| size <= max));
+    let askings = open.map(|question| {
+        let lacking: Vec<Kind> = question
+            .kinds
+            .iter()
+            .copied()
+            .filter(|kind| cost(*kind) != Cost::Known)
+            .collect();
+        let reading = lacking.iter().map(|kind| match cost(*kind) {
+            Cost::Known | Cost::OneCall => 0,
+            Cost::SmallRanges(bytes) | Cost::FullRead(bytes) => bytes,
+        });
+        let bytes = reading.max().unwrap_or(0);
+        let full = lacking
+            .iter()
+            .any(|kind| matches!(cost(*kind), Cost::FullRead(_)));
+        Asking {
+            question,
+            lacking,
+            bytes: bytes.max(question.range_bytes.min(size)),
+            full,
+        }
+    });
+    askings.min_by_key(|asking| (asking.full, asking.bytes))
 }

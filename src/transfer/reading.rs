@@ -17,14 +17,13 @@ impl Work<'_> {
     /// P3: every byte is read once and the target is asked again.
     pub(super) async fn read_and_ask(&self, request: &UploadRequest) -> Result<Made> {
         let (_turn, copy) = self.read_all().await?;
-        match self.ask(request, ReadBudget::All, Some(Phase::P3)).await? {
+        // The bytes are on this disk where there was room: no second read of the source.
+        let content = copy.as_ref().unwrap_or(&self.content);
+        let asked = self.ask(content, request, ReadBudget::All, Some(Phase::P3));
+        match asked.await? {
             Asked::Made(made) => Ok(made),
-            Asked::Miss(session) => match copy {
-                // The bytes are on this disk: no second read of the source.
-                Some(copy) => self.open_and_stream_from(request, session, &copy).await,
-                None => self.open_and_stream(request, session).await,
-            },
-            Asked::NeedsReading => self.open_and_stream(request, None).await,
+            Asked::Miss(session) => self.open_and_stream_from(request, session, content).await,
+            Asked::NeedsReading => self.open_and_stream_from(request, None, content).await,
         }
     }
 

@@ -120,7 +120,7 @@ impl Work<'_> {
             .drive
             .commit_upload(request, &session, &conversation)
             .await?;
-        let (node, mode) = match self.made(&node, &[]).await {
+        let (node, mode) = match self.made(content, &node, &[]).await {
             Ok(made) => made,
             Err(error) => {
                 if error.kind == ErrorKind::Verification {

@@ -73,6 +73,11 @@ pub async fn samples(volume: &Volume, node: &Node, content: &ContentRef) -> Resu
     Ok(VerifyMode::Samples)
 }
 
+/// Bytes that [`samples`] reads of each side.
+pub(super) fn sampled(size: u64) -> u64 {
+    size.min(4 * SAMPLE)
+}
+
 fn windows(size: u64, mut random: impl FnMut() -> u64) -> Vec<std::ops::Range<u64>> {
     if size <= 4 * SAMPLE {
         return vec![0..size];

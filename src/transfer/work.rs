@@ -238,7 +238,10 @@ impl Work<'_> {
             return self.read_and_ask(request).await;
         }
         // P1 and P2: one attempt, named by what it used.
-        match self.ask(request, ReadBudget::SMALL, None).await? {
+        match self
+            .ask(&self.content, request, ReadBudget::SMALL, None)
+            .await?
+        {
             Asked::Made(made) => return Ok(made),
             Asked::Miss(session) => {
                 self.check_threshold_or_clean(session.as_ref()).await?;

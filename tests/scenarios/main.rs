@@ -2,6 +2,7 @@
 
 mod basics;
 mod harness;
+mod matrix;
 mod quark;
 mod safety;
 mod stalls;

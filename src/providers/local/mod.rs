@@ -44,7 +44,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::drive::{
-    Attempt, AuthMode, ByteStream, Capabilities, Conversation, Cursor, Drive, DriveContext,
+    Attempt, AuthMode, ByteStream, Calls, Capabilities, Conversation, Cursor, Drive, DriveContext,
     DriveError, ErrorKind, FieldInfo, Gives, GivesWhen, HashesDue, Node, NodeId, Overwrite, Page,
     PartReceipt, ProviderInfo, Question, Quota, Result, Status, UploadRequest, UploadRules,
     UploadSession,
@@ -78,7 +78,7 @@ pub static INFO: ProviderInfo = ProviderInfo {
 const fn gives(kind: Kind) -> Gives {
     Gives {
         kind,
-        when: GivesWhen::AtList,
+        when: GivesWhen::OnceComputed,
         origin: Origin::Provider,
     }
 }
@@ -123,6 +123,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     page_size: list::PAGE_SIZE,
     parallel_reads: 8,
     listing_lag_ms: 0,
+    calls: Calls::NONE,
     limits: &[],
     read_only: false,
     shared: false,

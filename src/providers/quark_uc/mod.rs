@@ -48,7 +48,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::drive::{
-    Attempt, AuthMode, ByteStream, Capabilities, Conversation, Cursor, Drive, DriveContext,
+    Attempt, AuthMode, ByteStream, Calls, Capabilities, Conversation, Cursor, Drive, DriveContext,
     EndpointInfo, FieldInfo, Gives, GivesWhen, HashesDue, Node, NodeId, Overwrite, Page,
     PartReceipt, ProviderInfo, Question, Quota, Result, Shared, Status, UploadRequest, UploadRules,
     UploadSession,
@@ -213,6 +213,12 @@ static CAPABILITIES: Capabilities = Capabilities {
     page_size: list::PAGE_SIZE,
     parallel_reads: 3,
     listing_lag_ms: 20_000,
+    calls: Calls {
+        link: 1,
+        hit: 4,
+        upload: 10,
+        copy: 7,
+    },
     limits: LIMITS,
     read_only: false,
     shared: false,
@@ -223,6 +229,10 @@ static SHARE: Capabilities = Capabilities {
     max_name_bytes: 1020,
     page_size: share::PAGE_SIZE,
     parallel_reads: 3,
+    calls: Calls {
+        link: 1,
+        ..Calls::NONE
+    },
     limits: LIMITS,
     shared: true,
     ..Capabilities::NOTHING

@@ -73,7 +73,9 @@ async fn check(stage: &Stage, node: &Node, bytes: &Bytes) {
     }
     for gives in stage.caps.gives {
         let known = match gives.when {
-            GivesWhen::AtList => node.fingerprints.get(gives.kind).cloned(),
+            GivesWhen::AtList | GivesWhen::OnceComputed => {
+                node.fingerprints.get(gives.kind).cloned()
+            }
             GivesWhen::ExtraCall => {
                 let asked = stage.drive.fingerprint(node, gives.kind).await;
                 asked.unwrap_or_else(|error| panic!("{}: {error}", gives.kind))

@@ -1,0 +1,283 @@
+//! Every cell of the matrix, executed: what `panfuse matrix` predicts from capabilities is what
+//! happens between the simulators. Phase and payload bytes are equal, calls differ by one at most.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use panfuse::sim::Stat;
+use panfuse::transfer::{Cell, Class, Expected, Side};
+use panfuse::vfs::Caller;
+
+use super::harness::Rig;
+
+/// More than all samples, less than every slice.
+const SMALL: u64 = 700_001;
+
+/// More than one slice of Baidu's 4 MiB; one part everywhere.
+const LARGE: u64 = (4 << 20) + 70_001;
+
+/// Operations that move content; every other one is a call.
+const MOVES: &[&str] = &["download", "upload_part", "oss_part", "part", "slice"];
+
+/// Contents that nobody has seen.
+static SEED: AtomicU64 = AtomicU64::new(10_000);
+
+/// One end of a cell: a profile in the rig.
+struct End {
+    profile: String,
+    provider: &'static str,
+}
+
+impl End {
+    fn side(&self, rig: &Rig) -> Side {
+        let volume = rig.vfs.engine().volume(&self.profile).unwrap();
+        let info = panfuse::providers::find(self.provider).unwrap();
+        let declared = info.auth_modes.iter().map(|mode| mode.capabilities);
+        let mut same = declared.filter(|declared| *declared == volume.capabilities());
+        Side {
+            name: self.profile.clone(),
+            is_profile: true,
+            provider: self.provider,
+            capabilities: same
+                .next()
+                .expect("the registry has what the drive declares"),
+            read_only: false,
+        }
+    }
+
+    fn is_local(&self) -> bool {
+        self.provider == "local"
+    }
+}
+
+/// What really happened.
+#[derive(Debug)]
+struct Seen {
+    phase: String,
+    bytes_from_source: u64,
+    bytes_to_target: u64,
+    source_calls: u64,
+    target_calls: u64,
+}
+
+fn calls(stat: &Stat) -> u64 {
+    let all = stat.requests.iter();
+    all.filter(|(op, _)| !MOVES.contains(&op.as_str()))
+        .map(|(_, count)| count)
+        .sum()
+}
+
+fn seed(rig: &Rig, end: &End, name: &str, size: u64, seed: u64) {
+    if !end.is_local() {
+        return rig.seed(&end.profile, &format!("/{name}"), size, seed);
+    }
+    let bytes = panfuse::sim::Blob::synthetic(seed, size).read(0, size);
+    let path = rig.dir.path().join("locals").join(&end.profile).join(name);
+    std::fs::write(path, bytes).unwrap();
+}
+
+fn reset(rig: &Rig, end: &End) {
+    if !end.is_local() {
+        rig.world.reset(&end.profile).unwrap();
+    }
+}
+
+fn stat(rig: &Rig, end: &End) -> Stat {
+    match end.is_local() {
+        true => Stat::default(),
+        false => rig.stat(&end.profile),
+    }
+}
+
+/// One copy: what the target has, and whether a link of the source is kept.
+struct Run {
+    way: Class,
+    size: u64,
+    hit: bool,
+    warm: bool,
+}
+
+async fn copy(rig: &Rig, source: &End, target: &End, run: &Run) -> Seen {
+    let number = SEED.fetch_add(1, Ordering::Relaxed);
+    let name = format!("{number}.bin");
+    seed(rig, source, &name, run.size, number);
+    if run.hit && !target.is_local() {
+        // In another account of the target.
+        let other = target.profile.strip_suffix("-2").unwrap_or(&target.profile);
+        rig.seed(other, &format!("/theirs-{name}"), run.size, number);
+    }
+    let (from, to) = (
+        format!("{}/{name}", source.profile),
+        // Some providers copy only under the same name into another directory.
+        match run.way {
+            Class::Copied => format!("{}/copies/{name}", target.profile),
+            _ => format!("{}/to-{name}", target.profile),
+        },
+    );
+    // Both directories are listed; their listings are fresh when the copy begins.
+    rig.vfs
+        .refresh(rig.ino(&source.profile).await.unwrap(), false)
+        .await
+        .unwrap();
+    rig.names(&source.profile).await;
+    rig.names(to.rsplit_once('/').unwrap().0).await;
+    if run.warm {
+        let ino = rig.ino(&from).await.unwrap();
+        let opened = rig.vfs.open(ino, libc::O_RDONLY, &Caller::own()).unwrap();
+        rig.vfs.read(opened.handle, 0, 1).await.unwrap();
+        rig.vfs.release(opened.handle);
+    }
+    reset(rig, source);
+    reset(rig, target);
+    rig.cp(&from, &to).await.unwrap();
+    rig.settle().await;
+    let (down, up) = (stat(rig, source), stat(rig, target));
+    let done = rig.transfer(&to).await;
+    assert!(done.verify_ok, "{from} {to}: {done:?}");
+    if !target.is_local() {
+        assert_eq!(done.bytes_to_target, up.bytes_up, "{from} {to}");
+    }
+    Seen {
+        phase: done.phase.to_string(),
+        bytes_from_source: done.bytes_from_source,
+        bytes_to_target: done.bytes_to_target,
+        source_calls: calls(&down),
+        target_calls: calls(&up),
+    }
+}
+
+fn compare(what: &str, meant: Expected, seen: &Seen) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut differs = |which: &str, equal: bool| {
+        if !equal {
+            wrong.push(format!("{what}: {which}: {meant:?} {seen:?}"));
+        }
+    };
+    differs("phase", meant.phase.to_string() == seen.phase);
+    differs("bytes up", meant.bytes_to_target == seen.bytes_to_target);
+    // A proof reads the range that the target names; the prediction is the longest one.
+    let most = meant.bytes_from_source + meant.proof_bytes;
+    let read = (meant.bytes_from_source..=most).contains(&seen.bytes_from_source);
+    differs("bytes down", read);
+    let near = |meant: u32, seen: u64| u64::from(meant).abs_diff(seen) <= 1;
+    differs(
+        "calls to the source",
+        near(meant.source_calls, seen.source_calls),
+    );
+    differs(
+        "calls to the target",
+        near(meant.target_calls, seen.target_calls),
+    );
+    wrong
+}
+
+/// All cells of one column.
+async fn column(target: &str) {
+    let keys: Vec<&'static str> = panfuse::sim::SIMULATORS.iter().map(|sim| sim.key).collect();
+    let rig = Rig::with(&keys, &["here", "there"], Default::default()).await;
+    let mut ends: Vec<End> = rig
+        .world
+        .profiles()
+        .into_iter()
+        .map(|profile| End {
+            provider: panfuse::providers::find(&profile.provider).unwrap().key,
+            profile: profile.name,
+        })
+        .collect();
+    ends.extend(["here", "there"].map(|name| End {
+        profile: name.to_owned(),
+        provider: "local",
+    }));
+    let to = ends
+        .iter()
+        .find(|end| end.profile == target)
+        .expect("the target is there");
+    rig.mkdir(&format!("{target}/copies")).await.unwrap();
+    if !to.is_local() {
+        // 115 asks for proofs of large files only, unless it is told otherwise.
+        let _ = rig.world.set(target, "challenge_min", "1");
+    }
+    let mut wrong = Vec::new();
+    for from in ends
+        .iter()
+        .filter(|end| !end.profile.ends_with("-2") || end.profile == target)
+    {
+        let cell = Cell::new(&from.side(&rig), &to.side(&rig));
+        // Logins are behind before anything is counted.
+        let first = Run {
+            way: Class::Never,
+            size: 10,
+            hit: false,
+            warm: false,
+        };
+        copy(&rig, from, to, &first).await;
+        let same_provider = from.provider == to.provider;
+        for (size, way) in [(SMALL, cell.way(SMALL)), (LARGE, cell.way(LARGE))] {
+            let way = way.unwrap();
+            for (hit, warm) in [(true, false), (true, true), (false, false)] {
+                // What an account of a provider holds is known to the provider; a directory of
+                // this machine knows what it computed.
+                let impossible = match hit {
+                    true => to.is_local() || way.class == Class::Never,
+                    false => same_provider && !to.is_local(),
+                };
+                if impossible {
+                    continue;
+                }
+                let meant = cell.expect(size, hit, warm).unwrap();
+                let run = Run {
+                    way: way.class,
+                    size,
+                    hit,
+                    warm,
+                };
+                let seen = copy(&rig, from, to, &run).await;
+                let what = format!(
+                    "{} -> {} {:?} of {size}, hit {hit}, warm {warm}",
+                    from.profile, to.profile, way.class
+                );
+                wrong.extend(compare(&what, meant, &seen));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} cells differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+macro_rules! columns {
+    ($($name:ident = $profile:literal,)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                column($profile).await;
+            }
+        )*
+
+        const COLUMNS: &[&str] = &[$($profile),*];
+    };
+}
+
+columns! {
+    pan115 = "115-2",
+    aliyundrive = "ali-2",
+    pan123 = "123-2",
+    pikpak = "pikpak-2",
+    quark = "quark-2",
+    uc = "uc-2",
+    local = "there",
+}
+
+#[test]
+fn every_provider_has_its_column() {
+    let mut columns: Vec<&str> = COLUMNS.to_vec();
+    columns.sort_unstable();
+    let world = panfuse::sim::SIMULATORS
+        .iter()
+        .map(|sim| format!("{}-2", sim.short));
+    let mut all: Vec<String> = world.chain(["there".to_owned()]).collect();
+    all.sort_unstable();
+    assert_eq!(columns, all);
+}
