@@ -63,7 +63,7 @@ fn document(info: &ProviderInfo) -> Value {
         "display_name": info.display_name,
         "auth_modes": info.auth_modes,
         "endpoints": endpoints,
-        "capabilities": info.capabilities,
+        "capabilities": info.capabilities(),
         "status": info.status,
     })
 }
@@ -101,7 +101,7 @@ fn show(info: &ProviderInfo, context: &Context) -> Reply {
         }
         text.push_str(&table.render());
     }
-    let capabilities = info.capabilities;
+    let capabilities = info.capabilities();
     let kinds = |list: Vec<String>| {
         if list.is_empty() {
             "-".to_owned()

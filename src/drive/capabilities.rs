@@ -125,9 +125,54 @@ pub struct Capabilities {
     pub limits: &'static [ClassLimit],
     /// Whether nothing can be written (shares, read-only profiles).
     pub read_only: bool,
+    /// Whether its nodes can be handed to an account of the same provider ([`super::Drive::shared`]).
+    pub shared: bool,
+    /// Whether it takes what such a share hands out ([`super::Drive::save_shared`]).
+    pub saves_shared: bool,
 }
 
 impl Capabilities {
+    /// The least a drive can do: nothing but being listed. A share starts from it.
+    pub const NOTHING: Capabilities = Capabilities {
+        gives: &[],
+        questions: &[],
+        upload: UploadRules {
+            hashes: &[],
+            hashes_due: HashesDue::Never,
+            resumable: false,
+            visible_before_commit: false,
+            max_size: None,
+            empty_files: false,
+        },
+        overwrite: Overwrite::ByReplace,
+        rename: false,
+        rename_extension: false,
+        move_nodes: false,
+        copy: false,
+        copy_with_name: false,
+        trash: false,
+        restore: false,
+        duplicates: false,
+        same_content_same_id: false,
+        path_addressed: false,
+        stores_mtime: false,
+        case_insensitive: false,
+        max_name_bytes: 255,
+        page_size: 100,
+        parallel_reads: 1,
+        listing_lag_ms: 0,
+        limits: &[],
+        read_only: true,
+        shared: false,
+        saves_shared: false,
+    };
+
+    /// Whether a new node may stay invisible so long that a program is not kept waiting for it:
+    /// the commit's answer ends the wait and verification goes on behind (DESIGN 3.4).
+    pub fn shows_late(&self) -> bool {
+        self.listing_lag_ms >= 5_000
+    }
+
     /// The origin of a fingerprint of this kind listed by this drive.
     pub fn origin_of(&self, kind: Kind) -> Option<Origin> {
         self.gives
@@ -169,6 +214,8 @@ impl Serialize for Capabilities {
             "parallel_reads": self.parallel_reads,
             "listing_lag_ms": self.listing_lag_ms,
             "read_only": self.read_only,
+            "shared": self.shared,
+            "saves_shared": self.saves_shared,
         });
         value.serialize(serializer)
     }

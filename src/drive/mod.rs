@@ -33,7 +33,7 @@ pub use content::{ByteStream, Content, Conversation, Cost, ReadBudget, collect};
 pub use download::{Ranged, get_range, listed, open_client, patience};
 pub use error::{AccountEffect, DriveError, ErrorKind, Result, errno_name};
 pub use names::NameRules;
-pub use node::{Cursor, Node, NodeId, NodeKind, Page, Quota};
+pub use node::{Cursor, Node, NodeId, NodeKind, Page, Quota, Shared};
 pub use provider::{AuthMode, DriveContext, EndpointInfo, FieldInfo, ProviderInfo, Status};
 pub use upload::{Attempt, OnConflict, PartReceipt, UploadRequest, UploadSession};
 
@@ -97,6 +97,21 @@ pub trait Drive: Send + Sync {
     async fn restore(&self, node: &Node) -> Result<Node> {
         let _ = node;
         Err(DriveError::unsupported("restore"))
+    }
+
+    /// What an account of the same provider needs to take this node over without data traffic:
+    /// a link of a share and the node's ticket in it ([`Capabilities::shared`]).
+    async fn shared(&self, node: &Node) -> Result<Shared> {
+        let _ = node;
+        Err(DriveError::unsupported("handing out a node"))
+    }
+
+    /// Takes a shared node (a directory with everything below it) over into `parent` under `name`,
+    /// at the provider, without data traffic ([`Capabilities::saves_shared`]). Never replaces:
+    /// [`ErrorKind::Exists`] when the name is taken.
+    async fn save_shared(&self, shared: &Shared, parent: &NodeId, name: &str) -> Result<Node> {
+        let _ = (shared, parent, name);
+        Err(DriveError::unsupported("saving from a share"))
     }
 
     /// Space of the account.

@@ -91,6 +91,24 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
+/// What a share hands out of one of its nodes, so that an account of the same provider can take
+/// it over. Holds secrets of the share (pass codes, tokens), so it is never logged or kept.
+#[derive(Clone)]
+pub struct Shared {
+    /// Registry key of the provider.
+    pub provider: &'static str,
+    /// The node in the share.
+    pub node: Node,
+    /// The provider's own words: link id, token, the node's ticket.
+    pub ticket: serde_json::Value,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Shared({} {:?})", self.provider, self.node.id)
+    }
+}
+
 /// Space of an account in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quota {

@@ -33,6 +33,9 @@ pub struct AuthMode {
     pub kind: &'static str,
     /// What a user fills in.
     pub fields: &'static [FieldInfo],
+    /// What a drive opened this way can do.
+    #[serde(skip)]
+    pub capabilities: &'static Capabilities,
 }
 
 /// A base URL of the provider that a profile may override.
@@ -64,12 +67,21 @@ pub struct ProviderInfo {
     pub auth_modes: &'static [AuthMode],
     /// Base URLs.
     pub endpoints: &'static [EndpointInfo],
-    /// What its drives can do (of the first auth mode).
-    pub capabilities: &'static Capabilities,
     /// How well it is proven.
     pub status: Status,
     /// Opens a drive. No request is sent.
     pub open: fn(DriveContext) -> Result<Arc<dyn Drive>, DriveError>,
+}
+
+impl ProviderInfo {
+    /// What its drives can do when they are opened in the first auth mode, the usual one.
+    pub fn capabilities(&self) -> &'static Capabilities {
+        /// Of a provider that cannot be opened at all.
+        static NOTHING: Capabilities = Capabilities::NOTHING;
+        self.auth_modes
+            .first()
+            .map_or(&NOTHING, |mode| mode.capabilities)
+    }
 }
 
 /// What a driver is given to open a drive.

@@ -57,6 +57,8 @@ static CAPABILITIES: Capabilities = Capabilities {
         concurrency: 2,
     }],
     read_only: false,
+    shared: false,
+    saves_shared: false,
 };
 
 /// A provider with every kind of auth mode. Field `mood` = `angry` makes listings fail.
@@ -76,11 +78,13 @@ pub(crate) static FAKE: ProviderInfo = ProviderInfo {
                 field("mood", false, false, "angry makes listings fail"),
                 field("refresh_token", true, true, "from the log-in"),
             ],
+            capabilities: &CAPABILITIES,
         },
         AuthMode {
             name: "manual_cookie",
             kind: "account",
             fields: &[field("cookie", true, true, "from the browser")],
+            capabilities: &CAPABILITIES,
         },
         AuthMode {
             name: "manual_token",
@@ -89,11 +93,13 @@ pub(crate) static FAKE: ProviderInfo = ProviderInfo {
                 field("password", false, true, "the password"),
                 field("session", false, true, "from the browser"),
             ],
+            capabilities: &CAPABILITIES,
         },
         AuthMode {
             name: "share",
             kind: "share",
             fields: &[field("share_code", true, false, "from the link")],
+            capabilities: &CAPABILITIES,
         },
     ],
     endpoints: &[
@@ -106,7 +112,6 @@ pub(crate) static FAKE: ProviderInfo = ProviderInfo {
             url: "",
         },
     ],
-    capabilities: &CAPABILITIES,
     status: Status::SimulatorVerified,
     open: |context| Ok(Arc::new(FakeDrive(context))),
 };

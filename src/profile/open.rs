@@ -122,7 +122,7 @@ pub fn open(spec: &ProfileSpec, deps: &OpenDeps) -> Result<Arc<dyn Drive>, Drive
         .and_then(|provider| provider.rate_percent)
         .unwrap_or(deps.settings.risk.rate_percent);
     let account = account_of(spec, deps);
-    let mut limits = slowed(info.capabilities.limits, percent);
+    let mut limits = slowed(mode.capabilities.limits, percent);
     if !endpoints.is_empty() && endpoints.values().all(|url| is_loopback(url)) {
         // A stand-in on this machine has no account that could be banned.
         limits.iter_mut().for_each(|limit| limit.per_second = 0.0);

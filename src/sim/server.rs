@@ -153,21 +153,26 @@ impl World {
                 continue;
             }
             let (listener, base) = bind()?;
-            let accounts = (1..=options.accounts.max(1)).map(|number| {
-                let profile = match number {
-                    1 => info.short.to_owned(),
-                    n => format!("{}-{n}", info.short),
-                };
+            let account = |number: usize, profile: String| {
                 let roots = (info.roots)(number);
                 let roots: Vec<&str> = roots.iter().map(String::as_str).collect();
                 Arc::new(Account::new(profile, number, Tree::new(&roots)))
+            };
+            let count = options.accounts.max(1);
+            let accounts = (1..=count).map(|number| match number {
+                1 => account(1, info.short.to_owned()),
+                n => account(n, format!("{}-{n}", info.short)),
             });
+            let share = info
+                .shares
+                .then(|| account(count + 1, format!("{}-share", info.short)));
             let simulator = (info.start)(Kit {
                 provider: info.key,
                 base,
                 clock: clock.clone(),
                 inventory: Inventory::default(),
                 accounts: accounts.collect(),
+                share,
                 rates: Rates::default(),
                 ids: Ids::new(info.key),
             });
@@ -184,7 +189,8 @@ impl World {
         for simulator in simulators.values() {
             let simulator: &Arc<dyn Simulator> = simulator;
             for profile in simulator.profiles() {
-                let mut accounts = simulator.kit().accounts.iter();
+                let kit = simulator.kit();
+                let mut accounts = kit.accounts.iter().chain(&kit.share);
                 let account = accounts.find(|account| account.profile == profile.account);
                 let account = account.context("profile without account")?.clone();
                 names.insert(profile.name, (simulator.clone(), account));

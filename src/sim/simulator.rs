@@ -89,6 +89,9 @@ pub struct Kit {
     pub inventory: Inventory,
     /// Its accounts, `number` 1 first.
     pub accounts: Vec<Arc<Account>>,
+    /// An account that nobody logs in to: everything in its tree is shared by a link. Its
+    /// meters, faults and knobs are those of the share. `None` where there are no shares.
+    pub share: Option<Arc<Account>>,
     /// Rate buckets.
     pub rates: Rates,
     /// Ids and secrets.
@@ -150,6 +153,9 @@ pub struct SimulatorInfo {
     pub short: &'static str,
     /// Root ids of an account's tree (account number from 1); paths start at the first.
     pub roots: fn(usize) -> Vec<String>,
+    /// Whether the provider has shares that can be mounted: an account `SHORT-share` is made
+    /// ([`Kit::share`]), numbered after the others.
+    pub shares: bool,
     /// Starts one.
     pub start: fn(Kit) -> Arc<dyn Simulator>,
 }

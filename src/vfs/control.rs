@@ -196,7 +196,7 @@ impl Vfs {
                     "key": info.key,
                     "displayName": info.display_name,
                     "status": info.status,
-                    "capabilities": info.capabilities,
+                    "capabilities": info.capabilities(),
                 })))
             }
             (Some("profiles"), None, _) => Place::Dir(

@@ -383,7 +383,7 @@ fn context(
         );
         endpoints.insert(name.clone(), url.trim_end_matches('/').to_owned());
     }
-    let limits: Vec<ClassLimit> = info
+    let limits: Vec<ClassLimit> = mode
         .capabilities
         .limits
         .iter()

@@ -66,7 +66,7 @@ fn volume(home: &Path, name: &str) -> Volume {
         root: None,
         credentials: Arc::new(NoSecrets),
         clock: Arc::new(SystemClock),
-        budget: Budget::new(info.capabilities.limits),
+        budget: Budget::new(info.capabilities().limits),
         breakers: Arc::new(MemoryBreakers::default()),
         account: format!("local/{name}"),
         state_dir,

@@ -81,12 +81,12 @@ pub static INFO: ProviderInfo = ProviderInfo {
                 help: "a still valid access token, to save the first refresh",
             },
         ],
+        capabilities: &CAPABILITIES,
     }],
     endpoints: &[EndpointInfo {
         name: "api",
         url: "https://openapi.alipan.com",
     }],
-    capabilities: &CAPABILITIES,
     status: Status::SimulatorVerified,
     open,
 };
@@ -164,6 +164,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     listing_lag_ms: 0,
     limits: LIMITS,
     read_only: false,
+    shared: false,
+    saves_shared: false,
 };
 
 fn open(context: DriveContext) -> Result<Arc<dyn Drive>> {

@@ -66,9 +66,9 @@ pub static INFO: ProviderInfo = ProviderInfo {
             default: None,
             help: "an existing directory of this machine, as an absolute path",
         }],
+        capabilities: &CAPABILITIES,
     }],
     endpoints: &[],
-    capabilities: &CAPABILITIES,
     status: Status::SimulatorVerified,
     open,
 };
@@ -123,6 +123,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     listing_lag_ms: 0,
     limits: &[],
     read_only: false,
+    shared: false,
+    saves_shared: false,
 };
 
 fn open(context: DriveContext) -> Result<Arc<dyn Drive>> {

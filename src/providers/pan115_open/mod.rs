@@ -69,6 +69,7 @@ pub static INFO: ProviderInfo = ProviderInfo {
                 help: "a still valid access token, to save the first refresh",
             },
         ],
+        capabilities: &CAPABILITIES,
     }],
     endpoints: &[
         EndpointInfo {
@@ -92,7 +93,6 @@ pub static INFO: ProviderInfo = ProviderInfo {
             url: "https://oss-cn-shenzhen.aliyuncs.com",
         },
     ],
-    capabilities: &CAPABILITIES,
     status: Status::SimulatorVerified,
     open,
 };
@@ -170,6 +170,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     listing_lag_ms: 2000,
     limits: LIMITS,
     read_only: false,
+    shared: false,
+    saves_shared: false,
 };
 
 fn open(context: DriveContext) -> Result<Arc<dyn Drive>> {

@@ -75,6 +75,7 @@ pub static INFO: ProviderInfo = ProviderInfo {
                 help: "only for third-party apps: refresh token of the user's authorization; without it the app owner's own drive is opened",
             },
         ],
+        capabilities: &CAPABILITIES,
     }],
     endpoints: &[
         EndpointInfo {
@@ -86,7 +87,6 @@ pub static INFO: ProviderInfo = ProviderInfo {
             url: "https://openapi-upload.123pan.com",
         },
     ],
-    capabilities: &CAPABILITIES,
     status: Status::SimulatorVerified,
     open,
 };
@@ -168,6 +168,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     listing_lag_ms: 0,
     limits: LIMITS,
     read_only: false,
+    shared: false,
+    saves_shared: false,
 };
 
 fn open(context: DriveContext) -> Result<Arc<dyn Drive>> {

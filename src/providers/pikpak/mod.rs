@@ -105,6 +105,7 @@ pub static INFO: ProviderInfo = ProviderInfo {
                 help: "what a human verification in the browser gave, when the service asked for one",
             },
         ],
+        capabilities: &CAPABILITIES,
     }],
     endpoints: &[
         EndpointInfo {
@@ -120,7 +121,6 @@ pub static INFO: ProviderInfo = ProviderInfo {
             url: "",
         },
     ],
-    capabilities: &CAPABILITIES,
     status: Status::SimulatorVerified,
     open,
 };
@@ -194,6 +194,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     listing_lag_ms: 0,
     limits: LIMITS,
     read_only: false,
+    shared: false,
+    saves_shared: false,
 };
 
 fn open(context: DriveContext) -> Result<Arc<dyn Drive>> {

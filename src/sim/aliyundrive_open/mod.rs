@@ -53,6 +53,7 @@ pub const INFO: SimulatorInfo = SimulatorInfo {
         let (backup, resource) = drives(number);
         vec![root_id(&backup), root_id(&resource)]
     },
+    shares: false,
     start: |kit| Arc::new(Aliyun::new(kit)),
 };
 

@@ -90,6 +90,7 @@ pub const INFO: SimulatorInfo = SimulatorInfo {
     key: "115_open",
     short: "115",
     roots: |_| vec![ROOT.to_owned()],
+    shares: false,
     start: |kit| Pan115::new(kit),
 };
 

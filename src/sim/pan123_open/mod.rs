@@ -92,6 +92,7 @@ pub const INFO: SimulatorInfo = SimulatorInfo {
     key: "123_open",
     short: "123",
     roots: |_| vec!["0".to_owned()],
+    shares: false,
     start: |kit| Arc::new(Pan123::new(kit)),
 };
 

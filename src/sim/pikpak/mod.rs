@@ -91,6 +91,7 @@ pub const INFO: SimulatorInfo = SimulatorInfo {
     key: "pikpak",
     short: "pikpak",
     roots: |number| vec![root_id(number)],
+    shares: false,
     start: |kit| PikPak::start(kit),
 };
 
