@@ -25,8 +25,14 @@ impl Work<'_> {
         }
         self.check_cancelled()?;
         self.task.progress.call();
-        let mut fresh = publish::fresh(&self.volume, &node.id).await?;
         let known = self.content.known();
+        let weak = decided_by.iter().any(|kind| {
+            *kind == Kind::Cid
+                || known
+                    .get(*kind)
+                    .is_none_or(|known| !known.origin.is_trusted())
+        });
+        let mut fresh = self.shown(node, weak).await?;
         for kind in decided_by.iter().filter(|kind| kind.is_strong()) {
             // The provider found the content by this very value: its word about the new node.
             if let Some(known) = known.get(*kind).filter(|known| known.origin.is_trusted()) {
@@ -37,18 +43,29 @@ impl Work<'_> {
                 fresh.fingerprints.learn(*kind, told);
             }
         }
-        let weak = decided_by.iter().any(|kind| {
-            *kind == Kind::Cid
-                || known
-                    .get(*kind)
-                    .is_none_or(|known| !known.origin.is_trusted())
-        });
         if weak && fresh.size == self.content.size() {
             let mode = samples(&self.volume, &fresh, &self.content).await?;
             return Ok((fresh, mode));
         }
         let mode = verify(&self.volume, &fresh, &self.content, &self.task.progress).await?;
         Ok((fresh, mode))
+    }
+
+    /// The new node as the provider shows it. Where writes are shown late the program does not wait
+    /// for that: the commit's answer ends its waiting, and what follows goes on behind (DESIGN
+    /// 3.4). A hit that only samples can confirm is not believed that early.
+    async fn shown(&self, node: &Node, weak: bool) -> Result<Node> {
+        if self.volume.capabilities().shows_late() && !weak {
+            match self.volume.drive.stat(&node.id).await {
+                Err(error) if error.kind == ErrorKind::NotFound => {}
+                shown => return shown,
+            }
+            let answered = self.record.lock().await.acknowledged || self.task.promise().is_some();
+            if !answered && node.size == self.content.size() {
+                self.promise(&self.content).await?;
+            }
+        }
+        publish::fresh(&self.volume, &node.id).await
     }
 
     /// Trashes a node with wrong bytes and distrusts what led to it.

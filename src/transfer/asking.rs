@@ -4,10 +4,12 @@ use super::destination::Place;
 use super::result::Phase;
 use super::work::{Asked, Made, Work};
 use crate::content::ContentRef;
-use crate::drive::{Attempt, Content, Conversation, ErrorKind, ReadBudget, Result, UploadRequest};
+use crate::drive::{
+    Attempt, Content, Conversation, ErrorKind, Node, ReadBudget, Result, UploadRequest,
+};
 
 impl Work<'_> {
-    /// P0.
+    /// P0: a copy within one drive, or a share's node taken over by an account of its provider.
     pub(super) async fn copy_at_provider(
         &self,
         place: &Place,
@@ -17,6 +19,17 @@ impl Work<'_> {
             return Ok(None);
         };
         let capabilities = self.volume.capabilities();
+        let source = remote.volume();
+        if source.provider == self.volume.provider
+            && source.capabilities().shared
+            && capabilities.saves_shared
+        {
+            self.task.progress.call();
+            let shared = source.drive.shared(remote.node()).await?;
+            let drive = &self.volume.drive;
+            let saved = drive.save_shared(&shared, &request.parent, &request.name);
+            return self.copied(saved.await).await;
+        }
         let fits = remote.volume().name == self.volume.name
             && capabilities.copy
             && place.replaces.is_none()
@@ -31,6 +44,10 @@ impl Work<'_> {
             .drive
             .copy(remote.node(), &request.parent, &request.name)
             .await;
+        self.copied(copied).await
+    }
+
+    async fn copied(&self, copied: Result<Node>) -> Result<Option<Made>> {
         match copied {
             Ok(node) => {
                 let (node, mode) = self.made(&node, &[]).await?;

@@ -62,8 +62,9 @@ impl Work<'_> {
         if !self.may_promise() {
             return Ok((None, Some(ContentRef::Sealed(copy))));
         }
+        let copy = ContentRef::Sealed(copy);
         self.promise(&copy).await?;
-        Ok((self.engine.turn().await, Some(ContentRef::Sealed(copy))))
+        Ok((self.engine.turn().await, Some(copy)))
     }
 
     pub(super) fn may_promise(&self) -> bool {
@@ -71,24 +72,27 @@ impl Work<'_> {
         size > 0 && size <= self.promise_up_to && !self.content.is_local()
     }
 
-    /// Makes the bytes and the intent durable and answers the program.
-    pub(super) async fn promise(&self, copy: &Arc<SealedDraft>) -> Result<()> {
+    /// Makes what the promise rests on (staged bytes, or a reference) and the intent durable, and
+    /// answers the program.
+    pub(super) async fn promise(&self, content: &ContentRef) -> Result<()> {
         self.check_cancelled()?;
-        let durable = copy.clone();
-        let persisted = tokio::task::spawn_blocking(move || durable.persist()).await;
-        if !matches!(persisted, Ok(Ok(()))) {
-            return Err(DriveError::new(
-                ErrorKind::LocalDisk,
-                "the stage cannot be synced",
-            ));
+        if let ContentRef::Sealed(copy) = content {
+            let durable = copy.clone();
+            let persisted = tokio::task::spawn_blocking(move || durable.persist()).await;
+            if !matches!(persisted, Ok(Ok(()))) {
+                return Err(DriveError::new(
+                    ErrorKind::LocalDisk,
+                    "the stage cannot be synced",
+                ));
+            }
         }
         {
             let mut record = self.record.lock().await;
-            record.source = copy.record();
+            record.source = content.record();
             record.acknowledged = true;
             self.engine.journal_put(&record).await?;
         }
-        let content = ContentRef::Sealed(copy.clone());
+        let content = content.clone();
         *self
             .task
             .promised

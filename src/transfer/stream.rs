@@ -1,6 +1,7 @@
 //! P4: parts from a content to an open upload session. Memory is bounded by a budget that all
 //! transfers share; parts the provider has are not sent again.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -53,7 +54,8 @@ impl Buffers {
 pub type OnReceipt<'a> =
     &'a (dyn Fn(PartReceipt) -> Pin<Box<dyn Future<Output = Result<()>> + Send>> + Send + Sync);
 
-/// Sends what the session lacks. Returns the fingerprints of all bytes when all were read in order.
+/// Sends what the session lacks. Returns the fingerprints of all bytes when all were read in order:
+/// for a new session, and with `whole` also for a resumed one, whose hashes are still due.
 ///
 /// # Errors
 /// Those of the source and of the target; the session stays open.
@@ -62,16 +64,18 @@ pub async fn send_parts(
     content: &ContentRef,
     session: &UploadSession,
     kinds: &[Kind],
+    whole: bool,
     buffers: &Buffers,
     progress: &Progress,
     on_receipt: OnReceipt<'_>,
 ) -> Result<Vec<(Kind, String)>> {
     let size = content.size();
-    let missing: Vec<u32> = (1..=session.part_count(size))
-        .filter(|number| !session.accepted.iter().any(|part| part.number == *number))
+    let sent: HashSet<u32> = session.accepted.iter().map(|part| part.number).collect();
+    let whole = (whole || sent.is_empty()) && !kinds.is_empty();
+    let read: Vec<u32> = (1..=session.part_count(size))
+        .filter(|number| whole || !sent.contains(number))
         .collect();
-    let complete = session.accepted.is_empty();
-    let pipeline = if complete && !kinds.is_empty() {
+    let pipeline = if whole {
         Some(Pipeline::start(kinds, size))
     } else {
         None
@@ -84,7 +88,7 @@ pub async fn send_parts(
         rest: Bytes::new(),
     };
     let mut flying = FuturesUnordered::new();
-    let mut left = missing.into_iter().peekable();
+    let mut left = read.into_iter().peekable();
     loop {
         // One part is read ahead of those in flight.
         if flying.len() <= parallel
@@ -99,6 +103,9 @@ pub async fn send_parts(
                     .push(bytes.clone())
                     .await
                     .map_err(super::hashing::lost)?;
+            }
+            if sent.contains(&number) {
+                continue;
             }
             let sending = async move {
                 let length = bytes.len() as u64;

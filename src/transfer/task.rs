@@ -132,6 +132,20 @@ impl Task {
         self.again.notify_one();
     }
 
+    /// Waits until its program may be answered: the end, or a promise.
+    ///
+    /// # Errors
+    /// The transfer's error, or `Cancelled`.
+    pub async fn answer(&self) -> Result<()> {
+        let mut changes = self.state.subscribe();
+        let promised =
+            changes.wait_for(|state| state.is_over() || matches!(state, TaskState::Promised));
+        if matches!(promised.await.as_deref(), Ok(TaskState::Promised)) {
+            return Ok(());
+        }
+        self.wait().await.map(drop)
+    }
+
     /// Waits for the end.
     ///
     /// # Errors

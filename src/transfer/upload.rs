@@ -84,12 +84,19 @@ impl Work<'_> {
                     .is_none_or(|known| known.origin < Origin::Computed)
             })
             .collect();
+        let rules = &self.volume.capabilities().upload;
+        let due = rules.hashes_due == HashesDue::AtCommit
+            && rules
+                .hashes
+                .iter()
+                .any(|kind| known.usable(*kind).is_none());
         let computed = self
             .interruptible(send_parts(
                 &self.volume.drive,
                 content,
                 &session,
                 &kinds,
+                due,
                 self.engine.buffers(),
                 progress,
                 &|receipt| {

@@ -13,8 +13,8 @@ use super::task::{Task, cancelled};
 use super::verify::verify;
 use crate::content::{ContentRef, Volume};
 use crate::drive::{
-    Content, DriveError, ErrorKind, Node, OnConflict, Overwrite, ReadBudget, Result, UploadRequest,
-    UploadSession,
+    Content, DriveError, ErrorKind, HashesDue, Node, OnConflict, Overwrite, ReadBudget, Result,
+    UploadRequest, UploadSession,
 };
 
 /// A transfer at work.
@@ -162,15 +162,29 @@ impl Work<'_> {
             (record.session.clone(), record.created.clone())
         };
         if let Some(id) = created {
-            // Recovery: the node was made before we died; only verification is left.
-            let node = publish::fresh(&self.volume, &id).await?;
-            let mode = verify(&self.volume, &node, &self.content, &self.task.progress).await?;
-            return Ok(Made {
-                node,
-                phase: Phase::P4,
-                strategy: self.strategy(),
-                mode,
-            });
+            // The node was made before we died or gave up; only verification is left.
+            match publish::fresh(&self.volume, &id).await {
+                Ok(node) => {
+                    let progress = &self.task.progress;
+                    let mode = verify(&self.volume, &node, &self.content, progress).await?;
+                    return Ok(Made {
+                        node,
+                        phase: Phase::P4,
+                        strategy: self.strategy(),
+                        mode,
+                    });
+                }
+                Err(error) if error.kind == ErrorKind::NotFound => {
+                    tracing::warn!(
+                        id = self.task.id,
+                        "the provider never showed what it said it had made; it is sent again"
+                    );
+                    let mut record = self.record.lock().await;
+                    record.created = None;
+                    self.engine.journal_put(&record).await?;
+                }
+                Err(error) => return Err(error),
+            }
         }
         if let Some(session) = session {
             let resumed = self
@@ -210,6 +224,14 @@ impl Work<'_> {
             Asked::NeedsReading => {}
         }
         self.check_threshold()?;
+        let rules = &self.volume.capabilities().upload;
+        if rules.hashes_due == HashesDue::AtCommit
+            && !self.engine.stage().has_room_for(self.content.size())
+        {
+            // Reading twice to be allowed to ask costs more than one pass whose hashes follow the
+            // parts: the target answers them before it completes the upload.
+            return self.open_and_stream(request, None).await;
+        }
         self.read_and_ask(request).await
     }
 

@@ -118,7 +118,11 @@ impl Vfs {
                 Ok(draft.sync().await?)
             }
             _ => match pending {
-                Some(pending) => self.wait(&pending.task, Some(caller)).await,
+                Some(pending) => {
+                    let task = &pending.task;
+                    let verified = async { task.wait().await.map(drop) };
+                    self.wait(task, verified, Some(caller)).await
+                }
                 None => Ok(()),
             },
         }
@@ -140,7 +144,7 @@ impl Vfs {
         if !wait {
             return Ok(());
         }
-        let outcome = self.wait(&task, caller).await;
+        let outcome = self.wait(&task, task.answer(), caller).await;
         if outcome.is_err() {
             self.commit_failed(inode, &task, &content);
         }
@@ -270,9 +274,13 @@ impl Vfs {
         Ok(task)
     }
 
-    /// Waits for a transfer as long as its caller lives.
-    async fn wait(&self, task: &Arc<Task>, caller: Option<&Caller>) -> FsResult<()> {
-        let waiting = task.wait();
+    /// Waits for a transfer as long as its caller lives: `waiting` ends with what it waits for.
+    async fn wait(
+        &self,
+        task: &Arc<Task>,
+        waiting: impl Future<Output = crate::drive::Result<()>>,
+        caller: Option<&Caller>,
+    ) -> FsResult<()> {
         tokio::pin!(waiting);
         let mut look = tokio::time::interval_at(
             tokio::time::Instant::now() + Duration::from_millis(500),
