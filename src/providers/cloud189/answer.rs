@@ -152,13 +152,13 @@ fn xml(text: &str) -> Option<(String, Value)> {
                 if open.len() >= MAX_DEPTH {
                     return None;
                 }
-                let name: &str = start.local_name().as_ref();
-                open.push((name.to_owned(), String::new(), Map::new()));
+                let name = start.local_name().as_ref().to_owned();
+                open.push((name, String::new(), Map::new()));
                 continue;
             }
             Event::Empty(empty) => {
-                let name: &str = empty.local_name().as_ref();
-                (name.to_owned(), Value::String(String::new()))
+                let name = empty.local_name().as_ref().to_owned();
+                (name, Value::String(String::new()))
             }
             Event::End(_) => {
                 let (name, text, fields) = open.pop()?;

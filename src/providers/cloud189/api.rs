@@ -216,11 +216,16 @@ impl Api {
         let mut token = self.tokens.access().await?;
         let (mut refreshed, mut signed_anew) = (false, false);
         loop {
-            let session = Session::stored(&token)?;
-            if let Some(name) = &session.login_name {
-                let _ = self.login_name.set(name.clone());
-            }
-            match self.send(&session, call).await {
+            let sent = match Session::stored(&token) {
+                Ok(session) => {
+                    if let Some(name) = &session.login_name {
+                        let _ = self.login_name.set(name.clone());
+                    }
+                    self.send(&session, call).await
+                }
+                Err(error) => Err((error, Head::default())),
+            };
+            match sent {
                 Err((error, _)) if error.account == AccountEffect::Refresh && !refreshed => {
                     refreshed = true;
                     token = self.tokens.renew(&token).await?;

@@ -59,6 +59,7 @@ impl Session {
                     ErrorKind::Auth,
                     "the stored session is unreadable; log in again",
                 )
+                .effect(AccountEffect::Refresh)
             })
     }
 

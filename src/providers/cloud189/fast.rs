@@ -3,7 +3,7 @@
 //! bytes go into.
 
 use super::api::{Api, Call};
-use super::commit::{Expected, commit, commit_old};
+use super::commit::{Expected, KEEP_BOTH, commit, commit_old};
 use super::upload::{Hashes, check, empty_hashes, init};
 use crate::drive::{Attempt, Conversation, DriveError, Result, UploadRequest, decode};
 use crate::fingerprint::{Kind, tianyi_slice_size};
@@ -41,6 +41,10 @@ pub async fn attempt(
     }
     // The older call knows less than the slice flow does (section 6.4): its miss is not the last
     // word. Up to one slice the MD5 is all that flow wants; beyond, the planner may have to read.
+    if request.size > tianyi_slice_size(request.size) && slice_kind != super::SLICES {
+        // Nobody computes the slices of so large a file beforehand.
+        return Ok(Attempt::Miss(None));
+    }
     let (slice_md5, decided_by) = if request.size <= tianyi_slice_size(request.size) {
         (md5.clone(), vec![Kind::Md5])
     } else {
@@ -83,7 +87,7 @@ async fn by_md5(
         .field("fileName", name)
         .field("size", request.size.to_string())
         .field("md5", md5.to_ascii_uppercase())
-        .field("opertype", "3")
+        .field("opertype", KEEP_BOTH)
         .field("flag", "1")
         .field("resumePolicy", "1")
         .field("isLog", "0")

@@ -368,3 +368,12 @@ impl Drive for Cloud189 {
         commit::abandon(&self.api, session).await
     }
 }
+
+#[cfg(test)]
+mod bed;
+#[cfg(test)]
+mod flow_tests;
+#[cfg(test)]
+mod share_tests;
+#[cfg(test)]
+mod upload_tests;

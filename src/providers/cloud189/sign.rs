@@ -3,7 +3,7 @@
 
 use aes::Aes128;
 use aes::cipher::{BlockCipherEncrypt, KeyInit as _};
-use hmac::{Hmac, KeyInit as _, Mac};
+use hmac::{Hmac, Mac};
 use sha1::Sha1;
 
 use crate::drive::{DriveError, ErrorKind, Result};

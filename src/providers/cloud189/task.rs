@@ -65,9 +65,14 @@ impl<'a> Task<'a> {
             .field("type", self.kind)
             .field("taskInfos", self.infos())
             .field("targetFolderId", target);
-        match self.share_id {
+        let call = match self.share_id {
             Some(share) => call.field("shareId", share),
             None => call,
+        };
+        // A second copy would be in conflict with the first.
+        match self.kind {
+            "COPY" | "SHARE_SAVE" => call.once(),
+            _ => call,
         }
     }
 }

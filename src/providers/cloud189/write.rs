@@ -1,6 +1,8 @@
 //! Directories, renames, moves, copies, trash, and taking over from a share (sheet sections 4.4 to
 //! 4.6, 4.8). Nothing here ever replaces: a conflict is told by a code or by a waiting task.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::api::{Api, Call};
@@ -173,11 +175,7 @@ pub async fn copy(api: &Api, node: &Node, parent: &NodeId, name: &str) -> Result
         Ok(made) => made,
         // The name was free before: an entry of it with our content is the copy.
         Err(error) if may_be_done(&error) => {
-            let found = list::find(api, parent, |now| now.name == name && same(now, node)).await;
-            return match found {
-                Ok(Some(now)) => Ok(now),
-                _ => Err(error),
-            };
+            return appears(api, parent, name, node).await.ok_or(error);
         }
         Err(error) => return Err(error),
     };
@@ -192,6 +190,18 @@ pub async fn copy(api: &Api, node: &Node, parent: &NodeId, name: &str) -> Result
     list::find(api, parent, |now| now.name == name && same(now, node))
         .await?
         .ok_or_else(|| DriveError::bad_answer("copy", "the copy does not appear"))
+}
+
+/// What a task made whose answer was lost; it may still be running.
+async fn appears(api: &Api, parent: &NodeId, name: &str, of: &Node) -> Option<Node> {
+    for pause in [0, 500, 1000, 2000] {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        let found = list::find(api, parent, |now| now.name == name && same(now, of)).await;
+        if let Ok(Some(node)) = found {
+            return Some(node);
+        }
+    }
+    None
 }
 
 fn same(one: &Node, other: &Node) -> bool {
@@ -301,14 +311,7 @@ pub async fn save_shared(
         }
         // The name was free before: what has it now is what was saved.
         Err(error) if may_be_done(&error) => {
-            match list::find(api, parent, |node| {
-                node.name == theirs && same(node, shared)
-            })
-            .await
-            {
-                Ok(Some(node)) => node,
-                _ => return Err(error),
-            }
+            appears(api, parent, &theirs, shared).await.ok_or(error)?
         }
         Err(error) => return Err(error),
     };
