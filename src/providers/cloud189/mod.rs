@@ -18,6 +18,7 @@
 //! | `upload` | streamed uploads in slices |
 //! | `commit` | the end of an upload |
 //! | `share` | a share as a drive of its own |
+//! | `link` | what a share's link leads to, asked without a log-in |
 //! | `names` | names this provider holds |
 
 mod answer;
@@ -26,6 +27,7 @@ mod auth;
 mod commit;
 mod error;
 mod fast;
+mod link;
 mod list;
 mod login;
 mod names;
@@ -314,7 +316,7 @@ impl Drive for Cloud189 {
     }
 
     async fn save_shared(&self, shared: &Shared, parent: &NodeId, name: &str) -> Result<Node> {
-        let ticket = share::Ticket::of(shared)?;
+        let ticket = link::Ticket::of(shared)?;
         write::save_shared(&self.api, &shared.node, &ticket, parent, name).await
     }
 

@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use super::api::{Api, Call};
 use super::error::may_be_done;
+use super::link::Ticket;
 use super::list::{self, exists};
 use super::names::RULES;
-use super::share::Ticket;
+
 use super::task::{self, Task};
 use crate::drive::{DriveError, ErrorKind, Node, NodeId, NodeKind, Result, decode};
 use crate::fingerprint::Kind;
