@@ -22,6 +22,7 @@ mod admin;
 pub mod aliyundrive_open;
 mod body;
 pub mod clock;
+mod cloud189;
 mod content;
 mod digest;
 mod faults;
@@ -60,6 +61,7 @@ pub static SIMULATORS: &[SimulatorInfo] = &[
     aliyundrive_open::INFO,
     pan123_open::INFO,
     pikpak::INFO,
+    cloud189::INFO,
 ];
 
 /// Starts a world of the simulators that the options name.
