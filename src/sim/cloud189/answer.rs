@@ -143,7 +143,9 @@ impl ApiError {
             self.shape = Shape::Code;
         }
         if let Some(knobs) = knobs {
-            let shape = knobs.text("error_shape").and_then(|text| Shape::parse(&text));
+            let shape = knobs
+                .text("error_shape")
+                .and_then(|text| Shape::parse(&text));
             self.shape = shape.unwrap_or(self.shape);
             let status = knobs.number("error_status", u64::from(self.status));
             self.status = u16::try_from(status).unwrap_or(self.status);

@@ -16,7 +16,7 @@ use super::super::faults::FaultKind;
 use super::answer::ApiError;
 use super::gate::header;
 use super::sign::{hmac_hex, session_text};
-use super::{Cloud189, login_name};
+use super::{Cloud189, is_off, login_name};
 
 /// Which of an account's spaces a call is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,10 +69,13 @@ pub(super) struct Tokens {
 impl Tokens {
     /// Ends all tokens of an account; `refresh` ends the refresh tokens too.
     fn end(&mut self, profile: &str, refresh: bool) {
-        self.access.retain(|_, token| token.account.profile != profile);
-        self.open.retain(|_, token| token.account.profile != profile);
+        self.access
+            .retain(|_, token| token.account.profile != profile);
+        self.open
+            .retain(|_, token| token.account.profile != profile);
         if refresh {
-            self.refresh.retain(|_, token| token.account.profile != profile);
+            self.refresh
+                .retain(|_, token| token.account.profile != profile);
         }
     }
 }
@@ -151,11 +154,8 @@ impl Cloud189 {
     /// spent.
     pub(super) fn rotate(&self, account: &Arc<Account>, old: &str) -> (String, String) {
         let (access, refresh) = self.issue(account);
-        let keep = account.knobs.text("rotate_tokens").is_some_and(|text| {
-            matches!(text.as_str(), "false" | "0" | "off" | "no")
-        });
         let mut state = self.state();
-        if keep {
+        if is_off(account, "rotate_tokens") {
             state.tokens.refresh.remove(&refresh);
             return (access, old.to_owned());
         }

@@ -21,9 +21,8 @@ pub(super) fn check_name(name: &str) -> Result<(), ApiError> {
 
 /// Emoji: refused in the names of uploads (section 9).
 pub(super) fn has_emoji(name: &str) -> bool {
-    name.chars().any(|c| {
-        matches!(u32::from(c), 0x1f000..=0x1faff | 0x2600..=0x27bf | 0xfe0f | 0x200d)
-    })
+    name.chars()
+        .any(|c| matches!(u32::from(c), 0x1f000..=0x1faff | 0x2600..=0x27bf | 0xfe0f | 0x200d))
 }
 
 impl Ctx<'_> {
@@ -32,7 +31,10 @@ impl Ctx<'_> {
         check_name(name)?;
         let word = self.account.knobs.text("banned_word").unwrap_or_default();
         match !word.is_empty() && name.contains(&word) {
-            true => Err(ApiError::new("AuditErrorCode", "the name holds a banned word")),
+            true => Err(ApiError::new(
+                "AuditErrorCode",
+                "the name holds a banned word",
+            )),
             false => Ok(()),
         }
     }
@@ -68,7 +70,10 @@ impl Ctx<'_> {
         };
         let mut tree = self.account.tree();
         let mut at = self.target(&tree, parent)?;
-        let way = self.arg("relativePath").split('/').filter(|name| !name.is_empty());
+        let way = self
+            .arg("relativePath")
+            .split('/')
+            .filter(|name| !name.is_empty());
         let names: Vec<&str> = way.chain(Some(self.arg("folderName"))).collect();
         let names: Vec<&str> = names.into_iter().filter(|name| !name.is_empty()).collect();
         if names.is_empty() {
@@ -96,10 +101,19 @@ impl Ctx<'_> {
         })
     }
 
-    fn place(&self, tree: &mut Tree, node: &Node, parent: &str, name: &str) -> Result<(), ApiError> {
+    fn place(
+        &self,
+        tree: &mut Tree,
+        node: &Node,
+        parent: &str,
+        name: &str,
+    ) -> Result<(), ApiError> {
         self.free(tree, parent, name, &node.id)?;
         if !tree.relocate(&node.id, parent, name) {
-            return Err(ApiError::new("MoveFileValidError", "cannot move into itself"));
+            return Err(ApiError::new(
+                "MoveFileValidError",
+                "cannot move into itself",
+            ));
         }
         let now = self.now();
         tree.update(&node.id, |node| node.modified = now);
@@ -130,7 +144,11 @@ impl Ctx<'_> {
         {
             let mut tree = self.account.tree();
             let node = self.the_node(&tree, id, dir)?;
-            let name = if name.is_empty() { node.name.as_str() } else { name };
+            let name = if name.is_empty() {
+                node.name.as_str()
+            } else {
+                name
+            };
             self.audit_name(name)?;
             let parent = self.target(&tree, self.need("destParentFolderId")?)?;
             self.place(&mut tree, &node, &parent, name)?;
@@ -150,7 +168,8 @@ impl Ctx<'_> {
             self.audit_name(name)?;
             let parent = self.target(&tree, self.need("destParentFolderId")?)?;
             self.free(&tree, &parent, name, "")?;
-            self.sim.room(&self.account, self.scope, &tree, node.size())?;
+            self.sim
+                .room(&self.account, self.scope, &tree, node.size())?;
             let sim = self.sim;
             let mut new_id = |dir| sim.node_id(dir);
             tree.copy(&node.id, &parent, name, self.now(), &mut new_id)
@@ -169,7 +188,10 @@ impl Ctx<'_> {
         let mut tree = self.account.tree();
         for id in &ids {
             match argument {
-                "fileIdList" => self.node(&tree, id).cloned().ok_or_else(ApiError::not_found)?,
+                "fileIdList" => self
+                    .node(&tree, id)
+                    .cloned()
+                    .ok_or_else(ApiError::not_found)?,
                 _ => self.the_node(&tree, id, argument == "folderId")?,
             };
         }

@@ -43,10 +43,13 @@ impl Visitor {
 pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     let mut all = headers.get_all("cookie").iter();
     let find = |text: &'a str| {
-        let mut pairs = text.split(';').filter_map(|pair| pair.trim().split_once('='));
+        let mut pairs = text
+            .split(';')
+            .filter_map(|pair| pair.trim().split_once('='));
         pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
     };
-    all.find_map(|value| find(value.to_str().ok()?)).unwrap_or("")
+    all.find_map(|value| find(value.to_str().ok()?))
+        .unwrap_or("")
 }
 
 impl Cloud189 {
@@ -83,7 +86,9 @@ impl Cloud189 {
         match visitor {
             Visitor::Cookie(_) => Ok(()),
             Visitor::Session(known) => self.check_session(known, op),
-            Visitor::Token(_, _, false) => Err(ApiError::new("InvalidAccessToken", "token is over")),
+            Visitor::Token(_, _, false) => {
+                Err(ApiError::new("InvalidAccessToken", "token is over"))
+            }
             Visitor::Token(account, token, true) => {
                 self.check_open(account, headers, fields, ("AccessToken", token))
             }

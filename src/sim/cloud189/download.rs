@@ -30,7 +30,10 @@ pub(super) struct Link {
 
 fn status_error(arg: &str) -> Response {
     let status = arg.parse().ok().and_then(|s| StatusCode::from_u16(s).ok());
-    plain(status.unwrap_or(StatusCode::FORBIDDEN).as_u16(), "injected fault")
+    plain(
+        status.unwrap_or(StatusCode::FORBIDDEN).as_u16(),
+        "injected fault",
+    )
 }
 
 impl Cloud189 {
@@ -39,10 +42,20 @@ impl Cloud189 {
     }
 
     /// The answer of a call that names a link: an `http` address with `&` escaped.
-    pub(super) fn link_answer(&self, account: &Arc<Account>, owner: &Arc<Account>, node: &Node) -> Value {
+    pub(super) fn link_answer(
+        &self,
+        account: &Arc<Account>,
+        owner: &Arc<Account>,
+        node: &Node,
+    ) -> Value {
         let key = self.kit.ids.hex(32);
-        let life = account.knobs.number("link_life_s", 14_400).saturating_mul(1000);
-        let until = self.now().saturating_add(i64::try_from(life).unwrap_or(i64::MAX));
+        let life = account
+            .knobs
+            .number("link_life_s", 14_400)
+            .saturating_mul(1000);
+        let until = self
+            .now()
+            .saturating_add(i64::try_from(life).unwrap_or(i64::MAX));
         let sign = self.link_sign("first", &key, &until.to_string());
         let url = format!(
             "{}/download/file/downloadFile.action?dt=51&amp;expired={until}&amp;sk={key}\
@@ -82,13 +95,18 @@ impl Cloud189 {
             let good = text("sig") == self.link_sign("first", text("sk"), until)
                 && text("ufi") == file
                 && parts.uri.path() == "/download/file/downloadFile.action";
-            let struck = account.faults.take("redirect", FaultKind::ExpireLink).is_some();
+            let struck = account
+                .faults
+                .take("redirect", FaultKind::ExpireLink)
+                .is_some();
             if !good || struck || until.parse().unwrap_or(0) <= self.now() {
                 return plain(403, "403 Forbidden");
             }
             let life = account.knobs.number("store_life_s", 3600);
             let now = self.now().div_euclid(1000);
-            let until = now.saturating_add(i64::try_from(life).unwrap_or(i64::MAX)).to_string();
+            let until = now
+                .saturating_add(i64::try_from(life).unwrap_or(i64::MAX))
+                .to_string();
             let sign = self.link_sign("second", text("sk"), &until);
             let mut response = StatusCode::FOUND.into_response();
             let target = format!(
@@ -123,7 +141,10 @@ impl Cloud189 {
             let good = sign == self.link_sign("second", text("AWSAccessKeyId"), until)
                 && parts.uri.path() == format!("/store/content/{file}");
             let dead = {
-                let struck = account.faults.take("download", FaultKind::ExpireLink).is_some();
+                let struck = account
+                    .faults
+                    .take("download", FaultKind::ExpireLink)
+                    .is_some();
                 let mut state = self.state();
                 if struck {
                     state.dead_links.insert(sign.to_owned());
@@ -150,10 +171,17 @@ impl Ctx<'_> {
         let (node, path) = {
             let tree = self.account.tree();
             let node = self.node(&tree, self.need("fileId")?);
-            let node = node.filter(|node| !node.is_dir()).ok_or_else(ApiError::not_found)?;
+            let node = node
+                .filter(|node| !node.is_dir())
+                .ok_or_else(ApiError::not_found)?;
             (node.clone(), tree.path_of(&node.id))
         };
-        if self.account.knobs.text("blocked").is_some_and(|blocked| blocked == path) {
+        if self
+            .account
+            .knobs
+            .text("blocked")
+            .is_some_and(|blocked| blocked == path)
+        {
             let text = "the file cannot be downloaded";
             return Err(ApiError::new("DownloadFileMD5ErrorCode", text));
         }

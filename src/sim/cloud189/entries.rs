@@ -161,10 +161,11 @@ impl Ctx<'_> {
 
     /// The same for a place to write to.
     pub(super) fn target(&self, tree: &Tree, id: &str) -> Result<String, ApiError> {
-        self.folder(tree, id).map_err(|_| match self.node(tree, id) {
-            Some(_) => ApiError::new("ParentNotFolder", "parent is not a folder"),
-            None => ApiError::new("InvalidParentFolder", "parent folder is invalid"),
-        })
+        self.folder(tree, id)
+            .map_err(|_| match self.node(tree, id) {
+                Some(_) => ApiError::new("ParentNotFolder", "parent is not a folder"),
+                None => ApiError::new("InvalidParentFolder", "parent folder is invalid"),
+            })
     }
 
     fn by_path(&self, tree: &Tree, path: &str) -> Result<Node, ApiError> {
@@ -234,7 +235,10 @@ impl Ctx<'_> {
             match (self.arg("fileId"), self.arg("filePath")) {
                 ("", "") => return Err(ApiError::argument("fileId")),
                 ("", path) => self.by_path(&tree, path)?,
-                (id, _) => self.node(&tree, id).cloned().ok_or_else(ApiError::not_found)?,
+                (id, _) => self
+                    .node(&tree, id)
+                    .cloned()
+                    .ok_or_else(ApiError::not_found)?,
             }
         };
         if found.is_dir() {
@@ -268,7 +272,10 @@ impl Ctx<'_> {
         if self.arg("pathList") == "1"
             && let Some(info) = info.as_object_mut()
         {
-            info.insert("parentFolderListAO".to_owned(), self.parents(&tree, &found.parent));
+            info.insert(
+                "parentFolderListAO".to_owned(),
+                self.parents(&tree, &found.parent),
+            );
         }
         Ok(info)
     }

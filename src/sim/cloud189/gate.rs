@@ -41,7 +41,10 @@ pub(super) struct Ctx<'a> {
 /// A header's text, empty when it is missing.
 pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     let value = headers.get(name);
-    value.and_then(|value| value.to_str().ok()).unwrap_or("").trim()
+    value
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("")
+        .trim()
 }
 
 /// Whether the caller does not ask for JSON: then the API answers XML (section 3.1).
@@ -83,7 +86,8 @@ pub(super) async fn read_form(parts: &Parts, body: Body) -> Result<Args, ApiErro
     let Ok(bytes) = to_bytes(body, FORM_MOST).await else {
         return Err(ApiError::argument("body too long"));
     };
-    let form = header(&parts.headers, "content-type").starts_with("application/x-www-form-urlencoded");
+    let form =
+        header(&parts.headers, "content-type").starts_with("application/x-www-form-urlencoded");
     match form {
         true => Ok(parse_query(&String::from_utf8_lossy(&bytes))),
         false if bytes.is_empty() => Ok(Args::new()),
@@ -99,7 +103,10 @@ fn check_suffix(query: &Args) -> Result<(), ApiError> {
     };
     let (first, second) = text("rand").split_once('_').unwrap_or(("", ""));
     for (name, good) in [
-        ("clientType", matches!(text("clientType"), "TELEPC" | "TELEMAC")),
+        (
+            "clientType",
+            matches!(text("clientType"), "TELEPC" | "TELEMAC"),
+        ),
         ("version", !text("version").is_empty()),
         ("channelId", !text("channelId").is_empty()),
         ("rand", digits(first, 5) && digits(second, 10)),
@@ -114,7 +121,11 @@ fn check_suffix(query: &Args) -> Result<(), ApiError> {
 impl Cloud189 {
     /// Headers that section 3.1 says to send always. The setting `lenient_headers` does
     /// without.
-    pub(super) fn check_headers(&self, account: &Account, headers: &HeaderMap) -> Result<(), ApiError> {
+    pub(super) fn check_headers(
+        &self,
+        account: &Account,
+        headers: &HeaderMap,
+    ) -> Result<(), ApiError> {
         if account.knobs.flag("lenient_headers") {
             return Ok(());
         }
@@ -134,7 +145,10 @@ impl Cloud189 {
         let bucket = format!("{} calls", account.profile);
         match self.kit.rates.take(&bucket, rate, rate.max(1.0)) {
             Ok(()) => Ok(()),
-            Err(_) => Err(ApiError::new("AccessDenyOfHighFrequency", "too many requests")),
+            Err(_) => Err(ApiError::new(
+                "AccessDenyOfHighFrequency",
+                "too many requests",
+            )),
         }
     }
 
@@ -395,7 +409,9 @@ impl Cloud189 {
 /// Whether a setting that lists operations, or `*`, names this one.
 fn in_list(account: &Account, knob: &str, op: &str) -> bool {
     let list = account.knobs.text(knob).unwrap_or_default();
-    list.split(',').map(str::trim).any(|one| one == "*" || one == op)
+    list.split(',')
+        .map(str::trim)
+        .any(|one| one == "*" || one == op)
 }
 
 /// Joined parameters are not escaped (section 3.4): each is cut at its first `=`.
@@ -452,7 +468,10 @@ impl Ctx<'_> {
     pub(super) fn check_family(&self) -> Result<(), ApiError> {
         let asks = self.scope == Scope::Family && self.op != "family_list";
         if asks && self.arg("familyId") != super::family_id(&self.account).to_string() {
-            return Err(ApiError::new("FamilyAccessPermissionDenied", "not your family"));
+            return Err(ApiError::new(
+                "FamilyAccessPermissionDenied",
+                "not your family",
+            ));
         }
         Ok(())
     }

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use super::super::account::Account;
 use super::super::faults::FaultKind;
 use super::super::tree::{Node, Tree};
+use super::Cloud189;
 use super::answer::{ApiError, ok};
 use super::auth::Scope;
 use super::entries::{list_entry, number_value, revision};
 use super::gate::Ctx;
-use super::Cloud189;
 
 /// How a listing is asked for.
 pub(super) struct Paging {
@@ -99,7 +99,11 @@ impl Paging {
             Order::Changed => a.modified.cmp(&b.modified),
             Order::Created => a.created.cmp(&b.created),
         };
-        let order = if self.descending { order.reverse() } else { order };
+        let order = if self.descending {
+            order.reverse()
+        } else {
+            order
+        };
         order.then_with(|| a.id.cmp(&b.id))
     }
 }
@@ -131,7 +135,9 @@ impl Cloud189 {
                 shifts.remove(&key);
             }
             let shift = shifts.entry(key).or_default();
-            let from = (paging.page - 1).saturating_mul(paging.size).saturating_sub(*shift);
+            let from = (paging.page - 1)
+                .saturating_mul(paging.size)
+                .saturating_sub(*shift);
             let mut to = from.saturating_add(paging.size).min(nodes.len());
             if truncated {
                 let kept = to.saturating_sub(from).div_ceil(2);
@@ -145,7 +151,12 @@ impl Cloud189 {
         for node in shown {
             let children = child_count(&account.tree(), &node.id);
             let entry = list_entry(knobs, node, parent, children).await;
-            if node.is_dir() { &mut folders } else { &mut files }.push(entry);
+            if node.is_dir() {
+                &mut folders
+            } else {
+                &mut files
+            }
+            .push(entry);
         }
         let count = if shown.is_empty() { 0 } else { nodes.len() };
         let null = account.faults.take(op, FaultKind::NullList).is_some();
@@ -177,9 +188,13 @@ impl Ctx<'_> {
         let nodes = self.sim.listed(&self.account, self.op, &folder);
         let parent = self.api_id(&folder);
         let account = &self.account;
-        let list = self.sim.file_list(account, self.op, &folder, nodes, &paging, parent);
+        let list = self
+            .sim
+            .file_list(account, self.op, &folder, nodes, &paging, parent);
         let list = list.await;
-        Ok(ok(json!({ "lastRev": revision(self.now()).parse::<u64>().ok(), "fileListAO": list })))
+        Ok(ok(
+            json!({ "lastRev": revision(self.now()).parse::<u64>().ok(), "fileListAO": list }),
+        ))
     }
 
     /// `searchFiles.action`: whoever's name holds the text.
@@ -202,7 +217,9 @@ impl Ctx<'_> {
         let parent = self.api_id(&folder);
         let key = format!("search {wanted} in {folder}");
         let account = &self.account;
-        let list = self.sim.file_list(account, self.op, &key, nodes, &paging, parent);
+        let list = self
+            .sim
+            .file_list(account, self.op, &key, nodes, &paging, parent);
         Ok(ok(list.await))
     }
 
@@ -218,9 +235,17 @@ impl Ctx<'_> {
                 .collect()
         };
         let account = &self.account;
-        let mut list = self.sim.file_list(account, self.op, "trash", nodes, &paging, "").await;
+        let mut list = self
+            .sim
+            .file_list(account, self.op, "trash", nodes, &paging, "")
+            .await;
         for kind in ["fileList", "folderList"] {
-            for entry in list.get_mut(kind).and_then(Value::as_array_mut).into_iter().flatten() {
+            for entry in list
+                .get_mut(kind)
+                .and_then(Value::as_array_mut)
+                .into_iter()
+                .flatten()
+            {
                 let id = match entry.get("id") {
                     Some(Value::String(id)) => id.clone(),
                     Some(id) => id.to_string(),

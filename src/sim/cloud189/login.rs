@@ -81,7 +81,10 @@ impl Cloud189 {
     /// The address a login ends at, good for one session.
     fn ticket_url(&self, account: &Arc<Account>) -> String {
         let ticket = self.kit.ids.hex(40);
-        self.state().logins.tickets.insert(ticket.clone(), account.clone());
+        self.state()
+            .logins
+            .tickets
+            .insert(ticket.clone(), account.clone());
         format!(
             "{}/m/zhuanti/2020/loginErrorPc/index.html?ticket={ticket}&ecloudV=2",
             self.kit.base
@@ -108,7 +111,10 @@ impl Cloud189 {
             captcha: self.kit.ids.hex(32),
         };
         self.state().logins.pages.insert(id.clone(), page);
-        found(&format!("{}/api/logbox/separate/web/index.html?reqId={id}", self.auth_base()))
+        found(&format!(
+            "{}/api/logbox/separate/web/index.html?reqId={id}",
+            self.auth_base()
+        ))
     }
 
     fn show_page(&self, query: &Args) -> Response {
@@ -164,7 +170,9 @@ impl Cloud189 {
                 });
                 json_answer(StatusCode::OK, &json!({ "result": 0, "data": data }))
             }
-            ("POST", "/api/logbox/oauth2/needcaptcha.do") => self.need_captcha(&parts.headers, &form),
+            ("POST", "/api/logbox/oauth2/needcaptcha.do") => {
+                self.need_captcha(&parts.headers, &form)
+            }
             ("POST", "/api/logbox/oauth2/loginSubmit.do") => {
                 self.login_submit(&parts.headers, &form).await
             }
@@ -185,7 +193,11 @@ impl Cloud189 {
     }
 
     fn need_captcha(&self, headers: &HeaderMap, form: &Args) -> Response {
-        let known = self.state().logins.pages.contains_key(header(headers, "reqid"));
+        let known = self
+            .state()
+            .logins
+            .pages
+            .contains_key(header(headers, "reqid"));
         let account = self.named(value(form, "userName").unwrap_or(""));
         let wanted = account.is_some_and(|account| account.knobs.text("captcha").is_some());
         match known {
@@ -238,7 +250,9 @@ impl Cloud189 {
                 return result(-1, &format!("参数错误: {name}"));
             }
         }
-        if !APPS.contains(&text("appKey")) || text("returnUrl").is_empty() || !self.referred(headers)
+        if !APPS.contains(&text("appKey"))
+            || text("returnUrl").is_empty()
+            || !self.referred(headers)
         {
             return result(-1, "参数错误");
         }
@@ -261,7 +275,11 @@ impl Cloud189 {
         }
         let body = json!({ "result": 0, "msg": "登录成功", "toUrl": self.ticket_url(account) });
         let mut response = json_answer(StatusCode::OK, &body);
-        set(&mut response, "set-cookie", &format!("SSON={}; Path=/", self.sson(account)));
+        set(
+            &mut response,
+            "set-cookie",
+            &format!("SSON={}; Path=/", self.sson(account)),
+        );
         response
     }
 
@@ -360,7 +378,10 @@ impl Cloud189 {
             return ApiError::argument("clientType").respond(false, xml, None);
         }
         match text("redirectURL") {
-            "" => self.session_by_token(text("appId"), text("accessToken"), xml).await,
+            "" => {
+                self.session_by_token(text("appId"), text("accessToken"), xml)
+                    .await
+            }
             url => self.session_by_ticket(url, xml).await,
         }
     }
@@ -385,7 +406,8 @@ impl Cloud189 {
     }
 
     async fn session_by_ticket(&self, url: &str, xml: bool) -> Response {
-        let query = super::super::oss::sign::parse_query(url.split_once('?').map_or("", |(_, q)| q));
+        let query =
+            super::super::oss::sign::parse_query(url.split_once('?').map_or("", |(_, q)| q));
         let ticket = value(&query, "ticket").unwrap_or("");
         let account = self.state().logins.tickets.remove(ticket);
         let Some(account) = account else {
@@ -415,7 +437,10 @@ impl Cloud189 {
             hmac_hex(TV_APP.1, &text).eq_ignore_ascii_case(given)
         });
         if !good || header(&parts.headers, "appkey") != TV_APP.0 {
-            return Err(ApiError::new("InvalidAppSignature", "AppSignature is invalid"));
+            return Err(ApiError::new(
+                "InvalidAppSignature",
+                "AppSignature is invalid",
+            ));
         }
         let account = self.kit.accounts.first().ok_or_else(ApiError::not_found)?;
         self.check_time(account, timestamp.parse().ok())?;
@@ -437,12 +462,16 @@ impl Cloud189 {
             if *polls < 2 {
                 return Err(ApiError::new("QrCodeNotScanned", "not confirmed yet"));
             }
-            state.logins.tv_tokens.insert(token.clone(), account.clone());
+            state
+                .logins
+                .tv_tokens
+                .insert(token.clone(), account.clone());
             return Ok(json!({ "accessToken": token, "expiresIn": 2_592_000 }));
         }
         let token = value(query, "e189AccessToken").unwrap_or("");
         let account = self.state().logins.tv_tokens.get(token).cloned();
-        let account = account.ok_or_else(|| ApiError::new("InvalidAccessToken", "token is over"))?;
+        let account =
+            account.ok_or_else(|| ApiError::new("InvalidAccessToken", "token is over"))?;
         account.meters.request("session");
         account.meters.refresh();
         Ok(self.open_session(&account))

@@ -162,6 +162,12 @@ fn password(account: &Account) -> String {
     format!("p@ss {} w0rd&=", account.number)
 }
 
+/// Whether a setting that is on by default was switched off.
+fn is_off(account: &Account, knob: &str) -> bool {
+    let text = account.knobs.text(knob);
+    text.is_some_and(|text| matches!(text.as_str(), "false" | "0" | "off" | "no"))
+}
+
 /// What changes. Its lock may be held while a tree's is taken, never the other way round.
 #[derive(Default)]
 struct State {
@@ -243,7 +249,8 @@ impl Simulator for Cloud189 {
     fn profiles(&self) -> Vec<SimProfile> {
         let pairs = |all: &[(&str, String)]| {
             let all = all.iter().filter(|(_, value)| !value.is_empty());
-            all.map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+            all.map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect()
         };
         let profile = |account: &Arc<Account>, share: bool| SimProfile {
             name: account.profile.clone(),
@@ -267,7 +274,11 @@ impl Simulator for Cloud189 {
             },
             endpoints: self.endpoints(),
         };
-        let accounts = self.kit.accounts.iter().map(|account| profile(account, false));
+        let accounts = self
+            .kit
+            .accounts
+            .iter()
+            .map(|account| profile(account, false));
         let shares = self.kit.share.iter().map(|share| profile(share, true));
         accounts.chain(shares).collect()
     }

@@ -42,7 +42,13 @@ fn signature(md5: &str, kind: &str, date: &str, upload: &str, number: u64) -> St
 
 /// Headers of the API that no store may see.
 pub(super) fn leaks(headers: &HeaderMap) -> bool {
-    let secrets = ["sessionkey", "accesstoken", "cookie", "encryptiontext", "signature"];
+    let secrets = [
+        "sessionkey",
+        "accesstoken",
+        "cookie",
+        "encryptiontext",
+        "signature",
+    ];
     secrets.iter().any(|name| headers.contains_key(*name))
 }
 
@@ -54,7 +60,10 @@ impl Ctx<'_> {
         let wanted = self.need("partInfo")?;
         let urls = self.upload(|id, upload| {
             if !upload.takes_parts(self.now()) {
-                return Err(ApiError::new("InvalidUploadFileStatus", "the upload is over"));
+                return Err(ApiError::new(
+                    "InvalidUploadFileStatus",
+                    "the upload is over",
+                ));
             }
             let mut urls = Map::new();
             for part in wanted.split(',') {
@@ -89,7 +98,10 @@ impl Ctx<'_> {
     pub(super) fn list_parts(&self) -> Result<Value, ApiError> {
         self.upload(|id, upload| {
             if !upload.takes_parts(self.now()) {
-                return Err(ApiError::new("InvalidUploadFileStatus", "the upload is over"));
+                return Err(ApiError::new(
+                    "InvalidUploadFileStatus",
+                    "the upload is over",
+                ));
             }
             let numbers: Vec<String> = upload.parts.keys().map(u64::to_string).collect();
             Ok(json!({ "code": "SUCCESS", "data": {
@@ -128,7 +140,8 @@ impl Cloud189 {
                 drain(body).await;
                 return refused;
             }
-            self.take_part(&account, &parts.headers, (&id, number), slice, body).await
+            self.take_part(&account, &parts.headers, (&id, number), slice, body)
+                .await
         };
         let errno = |arg: &str| store_error(403, arg, "injected fault");
         let answer = account.serve_transfer("part", errno, work).await;
@@ -144,20 +157,38 @@ impl Cloud189 {
         number: u64,
     ) -> Option<Response> {
         if leaks(headers) {
-            return Some(store_error(400, "InvalidArgument", "headers of another host"));
+            return Some(store_error(
+                400,
+                "InvalidArgument",
+                "headers of another host",
+            ));
         }
         if header(headers, "content-length").is_empty() {
-            return Some(store_error(411, "MissingContentLength", "Content-Length is missing"));
+            return Some(store_error(
+                411,
+                "MissingContentLength",
+                "Content-Length is missing",
+            ));
         }
-        let (md5, kind) = (header(headers, "content-md5"), header(headers, "content-type"));
+        let (md5, kind) = (
+            header(headers, "content-md5"),
+            header(headers, "content-type"),
+        );
         let date = header(headers, "x-amz-date");
-        let expected = format!("AWS {}:{}", STORE_KEY.0, signature(md5, kind, date, id, number));
+        let expected = format!(
+            "AWS {}:{}",
+            STORE_KEY.0,
+            signature(md5, kind, date, id, number)
+        );
         if header(headers, "authorization") != expected {
             let text = "The signature does not match";
             return Some(store_error(403, "SignatureDoesNotMatch", text));
         }
         let struck = account.faults.take("part", FaultKind::ExpireLink).is_some();
-        let life = account.knobs.number("part_url_s", 3600).saturating_mul(1000);
+        let life = account
+            .knobs
+            .number("part_url_s", 3600)
+            .saturating_mul(1000);
         let life = i64::try_from(life).unwrap_or(i64::MAX);
         let until = parse_rfc1123(date).unwrap_or(0).saturating_add(life);
         (struck || self.now() >= until)
@@ -189,7 +220,11 @@ impl Cloud189 {
         let stored = if spoilt { blob.corrupted() } else { blob };
         let now = self.now();
         let mut state = self.state();
-        match state.uploads.get_mut(id).filter(|upload| upload.takes_parts(now)) {
+        match state
+            .uploads
+            .get_mut(id)
+            .filter(|upload| upload.takes_parts(now))
+        {
             Some(upload) => {
                 upload.parts.insert(number, stored);
                 StatusCode::OK.into_response()

@@ -62,7 +62,9 @@ fn range(headers: &HeaderMap) -> Result<Option<(u64, u64)>, ApiError> {
     if text.is_empty() {
         return Ok(None);
     }
-    let pair = text.strip_prefix("bytes=").and_then(|text| text.split_once('-'));
+    let pair = text
+        .strip_prefix("bytes=")
+        .and_then(|text| text.split_once('-'));
     let pair = pair.and_then(|(from, length)| Some((from.parse().ok()?, length.parse().ok()?)));
     match pair {
         Some(pair) => Ok(Some(pair)),
@@ -75,7 +77,10 @@ fn range(headers: &HeaderMap) -> Result<Option<(u64, u64)>, ApiError> {
 async fn receive(account: &Account, body: Body, limit: u64) -> (Blob, bool) {
     let length = body.size_hint().exact().unwrap_or(0);
     let mut faults = BodyFaults::take(account, "part_old").for_length(length);
-    let spoilt = account.faults.take("part_old", FaultKind::Corrupt).is_some();
+    let spoilt = account
+        .faults
+        .take("part_old", FaultKind::Corrupt)
+        .is_some();
     let mut data = body.into_data_stream();
     let mut recorder = Recorder::new();
     let mut whole = true;
@@ -225,10 +230,13 @@ impl Ctx<'_> {
     /// `createUploadFile.action`.
     pub(super) async fn create_old(&self) -> Result<Value, ApiError> {
         let (name, md5) = (self.need("fileName")?, md5_arg(self.arg("md5"), "md5")?);
-        let size: u64 = self.need("size")?.parse().map_err(|_| ApiError::argument("size"))?;
+        let size: u64 = self
+            .need("size")?
+            .parse()
+            .map_err(|_| ApiError::argument("size"))?;
         let parent = self.target(&self.account.tree(), self.need("parentFolderId")?)?;
         self.sim.check_upload(self, name, size, Some(&md5))?;
-        let blind = self.account.knobs.text("old_api_hits").as_deref() == Some("off");
+        let blind = super::is_off(&self.account, "old_api_hits");
         let hit = match size {
             _ if blind => None,
             0 => Some(Blob::bytes("")).filter(|blob| blob.digest_now(HashKind::Md5) == md5),
@@ -280,7 +288,12 @@ impl Ctx<'_> {
         if !matches!(opertype, 1..=3 | 5) || self.scope != Scope::Personal {
             return Err(ApiError::argument("opertype"));
         }
-        if self.account.faults.take(self.op, FaultKind::CommitFail).is_some() {
+        if self
+            .account
+            .faults
+            .take(self.op, FaultKind::CommitFail)
+            .is_some()
+        {
             return Err(ApiError::new("FileMD5VerifyFailed", "the content differs"));
         }
         self.sim.claim(&self.account, id)?;
@@ -290,7 +303,12 @@ impl Ctx<'_> {
             upload.done = made.is_ok();
             Ok(())
         })?;
-        let node = self.account.tree().get(&made?).cloned().ok_or_else(not_found)?;
+        let node = self
+            .account
+            .tree()
+            .get(&made?)
+            .cloned()
+            .ok_or_else(not_found)?;
         let knobs = &self.account.knobs;
         Ok(json!({
             "id": node.id, "name": node.name, "size": node.size(),
@@ -307,7 +325,10 @@ impl Ctx<'_> {
             Ok((blob, upload.md5.clone(), upload.size, place.0, place.1))
         })?;
         if blob.size() != size {
-            return Err(ApiError::new("FileLengthVerifyFailed", "the file is not complete"));
+            return Err(ApiError::new(
+                "FileLengthVerifyFailed",
+                "the file is not complete",
+            ));
         }
         if blob.digest(HashKind::Md5).await != md5 {
             // Started over: what came in is of no use.
@@ -318,6 +339,7 @@ impl Ctx<'_> {
             return Err(ApiError::new("FileMD5VerifyFailed", "the content differs"));
         }
         let place = (parent.as_str(), name.as_str());
-        self.sim.publish(&self.account, self.op, place, blob, opertype)
+        self.sim
+            .publish(&self.account, self.op, place, blob, opertype)
     }
 }

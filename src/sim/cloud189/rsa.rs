@@ -21,7 +21,11 @@ const PRIVATE_EXPONENT: &str = "08b796d8cb9cb55d8ee882e1e11d28a8987c0b3825110af8
 fn words(bytes: &[u8]) -> Vec<u32> {
     bytes
         .rchunks(4)
-        .map(|chunk| chunk.iter().fold(0, |word, byte| word << 8 | u32::from(*byte)))
+        .map(|chunk| {
+            chunk
+                .iter()
+                .fold(0, |word, byte| word << 8 | u32::from(*byte))
+        })
         .collect()
 }
 
@@ -136,7 +140,11 @@ impl Modulus {
             }
         }
         let power = self.multiply(&power, &one);
-        power.iter().rev().flat_map(|word| word.to_be_bytes()).collect()
+        power
+            .iter()
+            .rev()
+            .flat_map(|word| word.to_be_bytes())
+            .collect()
     }
 }
 
@@ -186,7 +194,10 @@ pub(super) fn encrypt(plain: &[u8], modulus: &str) -> Vec<u8> {
 #[cfg(test)]
 pub(super) fn encrypt_field(plain: &str) -> String {
     let cipher = encrypt(plain.as_bytes(), MODULUS);
-    format!("{{NRP}}{}", super::super::digest::hex(&cipher).to_uppercase())
+    format!(
+        "{{NRP}}{}",
+        super::super::digest::hex(&cipher).to_uppercase()
+    )
 }
 
 /// The header `EncryptionText` as a client writes it.

@@ -25,12 +25,18 @@ const FOLDER_ID: &str = "321450000000000017";
 
 /// The code that opens the share; empty when it needs none.
 pub(super) fn access_code(share: &Account) -> String {
-    share.knobs.text("access_code").unwrap_or_else(|| "ab12".to_owned())
+    share
+        .knobs
+        .text("access_code")
+        .unwrap_or_else(|| "ab12".to_owned())
 }
 
 /// The one file that is shared, by the setting `share_single`.
 fn single(share: &Account, tree: &Tree) -> Option<Node> {
-    let path = share.knobs.text("share_single").filter(|path| !path.is_empty())?;
+    let path = share
+        .knobs
+        .text("share_single")
+        .filter(|path| !path.is_empty())?;
     tree.resolve(&path).filter(|node| !node.is_dir()).cloned()
 }
 
@@ -63,7 +69,12 @@ impl Cloud189 {
             true => text("shareCode") == SHARE_CODE,
             false => text("shareId") == SHARE_ID,
         };
-        let Some(share) = self.kit.share.as_ref().filter(|_| named && parts.method == "GET") else {
+        let Some(share) = self
+            .kit
+            .share
+            .as_ref()
+            .filter(|_| named && parts.method == "GET")
+        else {
             let error = ApiError::new("ShareInfoNotFound", "no such share");
             return error.respond(false, xml, None);
         };
@@ -82,7 +93,9 @@ impl Cloud189 {
                 Err(error) => error.respond(false, xml, Some(&share.knobs)),
             }
         };
-        share.serve(op, |arg| ApiError::injected(arg, false), work).await
+        share
+            .serve(op, |arg| ApiError::injected(arg, false), work)
+            .await
     }
 
     fn share_info(&self, share: &Account) -> Value {
@@ -129,7 +142,10 @@ impl Cloud189 {
             return Ok(());
         }
         state.wrong_codes += 1;
-        Err(ApiError::new("ShareAccessCodeNotMatch", "access code does not match"))
+        Err(ApiError::new(
+            "ShareAccessCodeNotMatch",
+            "access code does not match",
+        ))
     }
 
     /// `listShareDir.action`.
@@ -159,42 +175,51 @@ impl Cloud189 {
             "false" | "0" => false,
             _ => return Err(ApiError::argument("isFolder")),
         };
-        let (folder, nodes) = {
-            let one = single(share, &share.tree());
-            match (one, dir) {
-                (Some(node), false) if node.id == id => (id.to_owned(), vec![node]),
-                (None, true) => {
-                    let folder = if id == FOLDER_ID { ROOT } else { id };
-                    let found = {
-                        let tree = share.tree();
-                        let found = tree.live(folder).cloned();
-                        found.filter(|_| tree.root_of(folder) == Some(ROOT))
-                    };
-                    match found {
-                        Some(node) if !node.is_dir() => (id.to_owned(), vec![node]),
-                        Some(_) if id != ROOT => {
-                            (folder.to_owned(), self.listed(share, "list", folder))
-                        }
-                        _ => return Err(ApiError::new("ShareNotFoundFlatDir", "no such folder")),
-                    }
-                }
-                _ => return Err(ApiError::not_found()),
-            }
-        };
-        if folder == ROOT || share.tree().get(&folder).is_some_and(Node::is_dir) {
-            let within = text("shareDirFileId");
-            if !matches!(within, "") && within != id {
-                return Err(ApiError::argument("shareDirFileId"));
-            }
-        } else if dir {
-            return Err(ApiError::new("FileNotFolderErrorCode", "not a folder"));
+        let within = text("shareDirFileId");
+        if dir && !within.is_empty() && within != id {
+            return Err(ApiError::argument("shareDirFileId"));
         }
-        let parent = if folder == ROOT { FOLDER_ID } else { folder.as_str() };
-        let list = self.file_list(share, "list", &folder, nodes, &paging, parent).await;
+        let (folder, nodes) = match (single(share, &share.tree()), dir) {
+            (Some(node), false) if node.id == id => (id.to_owned(), vec![node]),
+            (None, false) => {
+                let node = share.tree().live(id).filter(|node| !node.is_dir()).cloned();
+                (id.to_owned(), vec![node.ok_or_else(ApiError::not_found)?])
+            }
+            (None, true) => {
+                let folder = self.share_folder(share, id)?;
+                let nodes = self.listed(share, "list", &folder);
+                (folder, nodes)
+            }
+            _ => return Err(ApiError::not_found()),
+        };
+        let parent = if folder == ROOT {
+            FOLDER_ID
+        } else {
+            folder.as_str()
+        };
+        let list = self
+            .file_list(share, "list", &folder, nodes, &paging, parent)
+            .await;
         Ok(ok(json!({
             "lastRev": revision(self.now()).parse::<u64>().ok(), "expireTime": 6,
             "expireType": 1, "fileListAO": list,
         })))
+    }
+}
+
+impl Cloud189 {
+    /// A folder inside the share; its top has an id of its own there.
+    fn share_folder(&self, share: &Account, id: &str) -> Result<String, ApiError> {
+        if id == FOLDER_ID {
+            return Ok(ROOT.to_owned());
+        }
+        let tree = share.tree();
+        let inside = tree.live(id).filter(|node| !node.parent.is_empty());
+        match inside {
+            Some(node) if node.is_dir() => Ok(node.id.clone()),
+            Some(_) => Err(ApiError::new("FileNotFolderErrorCode", "not a folder")),
+            None => Err(ApiError::new("ShareNotFoundFlatDir", "no such folder")),
+        }
     }
 }
 
@@ -229,9 +254,14 @@ impl Ctx<'_> {
                 (share, node)
             }
         };
-        let node = node.filter(|node| !node.is_dir()).ok_or_else(ApiError::not_found)?;
+        let node = node
+            .filter(|node| !node.is_dir())
+            .ok_or_else(ApiError::not_found)?;
         if node.size() > self.account.knobs.number("web_link_max", 100 << 20) {
-            return Err(ApiError::new("FileTooLarge", "the file is too large for this door"));
+            return Err(ApiError::new(
+                "FileTooLarge",
+                "the file is too large for this door",
+            ));
         }
         Ok(self.sim.link_answer(&self.account, &owner, &node))
     }

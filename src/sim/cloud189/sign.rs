@@ -202,7 +202,10 @@ mod tests {
         assert_eq!(all.len(), 2);
         for case in &all {
             let (l, params) = (text(case, "l"), text(case, "params_hex_lower"));
-            assert_eq!(encrypt_params(text(case, "plaintext"), l).to_lowercase(), params);
+            assert_eq!(
+                encrypt_params(text(case, "plaintext"), l).to_lowercase(),
+                params
+            );
             let signed = session_text(
                 text(case, "sessionKey"),
                 "GET",

@@ -245,7 +245,9 @@ impl Cloud189 {
     fn delete(&self, task: &Task, account: &Arc<Account>, info: &Info) -> Option<String> {
         self.source(task, account, info)?;
         let now = self.now();
-        account.tree().update(&info.id, |node| node.trashed = Some(now));
+        account
+            .tree()
+            .update(&info.id, |node| node.trashed = Some(now));
         Some(info.id.clone())
     }
 
@@ -331,7 +333,11 @@ impl Cloud189 {
             tree.insert(Node {
                 id,
                 parent,
-                name: if at == 0 { name.clone() } else { source.name.clone() },
+                name: if at == 0 {
+                    name.clone()
+                } else {
+                    source.name.clone()
+                },
                 created: now,
                 modified: now,
                 ..source
@@ -369,7 +375,11 @@ impl Ctx<'_> {
         let target = match kind.has_target() {
             true => {
                 let personal = Ctx {
-                    scope: if to_personal { Scope::Personal } else { self.scope },
+                    scope: if to_personal {
+                        Scope::Personal
+                    } else {
+                        self.scope
+                    },
                     account: self.account.clone(),
                     args: Vec::new(),
                     session_key: String::new(),
@@ -403,7 +413,10 @@ impl Ctx<'_> {
         if task.kind == Kind::Save {
             self.sim.open_share(self.need("shareId")?)?;
             if task.infos.len() as u64 > self.account.knobs.number("save_limit", 500) {
-                return Err(ApiError::new("ShareDumpFileOverload", "too many files to save"));
+                return Err(ApiError::new(
+                    "ShareDumpFileOverload",
+                    "too many files to save",
+                ));
             }
         }
         let mut bytes = 0_u64;
@@ -414,10 +427,16 @@ impl Ctx<'_> {
             };
             match task.kind {
                 Kind::Move if own => {
-                    return Err(ApiError::new("MoveFileValidError", "cannot move into itself"));
+                    return Err(ApiError::new(
+                        "MoveFileValidError",
+                        "cannot move into itself",
+                    ));
                 }
                 Kind::Copy if own => {
-                    return Err(ApiError::new("FileCopyToSubFolderError", "into its own folder"));
+                    return Err(ApiError::new(
+                        "FileCopyToSubFolderError",
+                        "into its own folder",
+                    ));
                 }
                 Kind::Copy | Kind::Save => {
                     let from = self.sim.source_of(task.kind, &self.account);
@@ -427,7 +446,8 @@ impl Ctx<'_> {
                 _ => {}
             }
         }
-        self.sim.room(&self.account, self.scope, &self.account.tree(), bytes)
+        self.sim
+            .room(&self.account, self.scope, &self.account.tree(), bytes)
     }
 
     /// `createBatchTask.action`.
@@ -539,7 +559,11 @@ impl Ctx<'_> {
                 let found = decided.iter().find(|info| info.id == wanted);
                 found.and_then(|info| info.deal)
             };
-            if task.infos.iter().any(|info| info.conflict && deal(&info.id).is_none()) {
+            if task
+                .infos
+                .iter()
+                .any(|info| info.conflict && deal(&info.id).is_none())
+            {
                 return Err(ApiError::argument("dealWay"));
             }
             for info in task.infos.iter_mut().filter(|info| info.conflict) {

@@ -105,7 +105,10 @@ impl Upload {
         let blob = Blob::join(all);
         match blob.size() == self.size {
             true => Ok(blob),
-            false => Err(ApiError::new("FileLengthVerifyFailed", "file length differs")),
+            false => Err(ApiError::new(
+                "FileLengthVerifyFailed",
+                "file length differs",
+            )),
         }
     }
 }
@@ -119,7 +122,10 @@ pub(super) fn md5_arg(text: &str, name: &str) -> Result<String, ApiError> {
 }
 
 fn failed_md5() -> ApiError {
-    ApiError::new("FileMD5VerifyFailed", "the content is not what was declared")
+    ApiError::new(
+        "FileMD5VerifyFailed",
+        "the content is not what was declared",
+    )
 }
 
 impl Cloud189 {
@@ -164,8 +170,14 @@ impl Cloud189 {
     /// Refuses banned contents.
     fn check_content(&self, account: &Account, md5: &str) -> Result<(), ApiError> {
         let list = account.knobs.text("blacklist").unwrap_or_default();
-        match list.split(',').any(|one| one.trim().eq_ignore_ascii_case(md5)) {
-            true => Err(ApiError::new("InfoSecurityErrorCode", "the file is in the black list")),
+        match list
+            .split(',')
+            .any(|one| one.trim().eq_ignore_ascii_case(md5))
+        {
+            true => Err(ApiError::new(
+                "InfoSecurityErrorCode",
+                "the file is in the black list",
+            )),
             false => Ok(()),
         }
     }
@@ -211,7 +223,10 @@ impl Cloud189 {
         let id = {
             let mut tree = account.tree();
             if tree.live_dir(parent).is_none() {
-                return Err(ApiError::new("InvalidParentFolder", "parent folder is invalid"));
+                return Err(ApiError::new(
+                    "InvalidParentFolder",
+                    "parent folder is invalid",
+                ));
             }
             let scope = match tree.root_of(parent) {
                 Some(root) if root.starts_with("family:") => Scope::Family,
@@ -296,7 +311,7 @@ impl Ctx<'_> {
     async fn known(&self, hashes: &Hashes, size: u64, slice: u64) -> Option<Blob> {
         let empty = Blob::bytes("");
         let blob = match size {
-            0 if self.account.knobs.text("empty_hits").as_deref() == Some("off") => None,
+            0 if super::is_off(&self.account, "empty_hits") => None,
             0 => Some(empty).filter(|blob| blob.digest_now(HashKind::Md5) == hashes.0),
             _ => {
                 let all = &self.sim.kit.inventory;
@@ -328,7 +343,10 @@ impl Ctx<'_> {
         }
         let name = parse_query(&format!("n={raw}")).pop();
         let name = name.map(|(_, name)| name).unwrap_or_default();
-        let size: u64 = self.need("fileSize")?.parse().map_err(|_| ApiError::argument("fileSize"))?;
+        let size: u64 = self
+            .need("fileSize")?
+            .parse()
+            .map_err(|_| ApiError::argument("fileSize"))?;
         let slice = self.number("sliceSize", 0)?;
         let knobs = &self.account.knobs;
         let due = knobs.number("slice_size", slice_size(size));
@@ -351,7 +369,9 @@ impl Ctx<'_> {
             self.account.meters.rapid(hit.is_some());
         }
         let id = format!("11-{}-2603", self.sim.kit.ids.hex(12));
-        let life = knobs.number("upload_life_s", 7 * 86_400).saturating_mul(1000);
+        let life = knobs
+            .number("upload_life_s", 7 * 86_400)
+            .saturating_mul(1000);
         let answer = Ctx::data(&id, hit.is_some());
         let upload = Upload {
             profile: self.account.profile.clone(),
@@ -365,7 +385,9 @@ impl Ctx<'_> {
             hit,
             parts: BTreeMap::new(),
             stage: Stage::Open,
-            expires: self.now().saturating_add(i64::try_from(life).unwrap_or(i64::MAX)),
+            expires: self
+                .now()
+                .saturating_add(i64::try_from(life).unwrap_or(i64::MAX)),
         };
         self.sim.state().uploads.insert(id, upload);
         Ok(answer)
@@ -382,7 +404,10 @@ impl Ctx<'_> {
         let exists = hit.is_some();
         self.upload(|_, upload| {
             if upload.stage != Stage::Open {
-                return Err(ApiError::new("InvalidUploadFileStatus", "the upload is over"));
+                return Err(ApiError::new(
+                    "InvalidUploadFileStatus",
+                    "the upload is over",
+                ));
             }
             upload.declared = Some(hashes);
             upload.hit = hit;
@@ -397,7 +422,12 @@ impl Ctx<'_> {
         if !(1..=3).contains(&opertype) {
             return Err(ApiError::argument("opertype"));
         }
-        if self.account.faults.take(self.op, FaultKind::CommitFail).is_some() {
+        if self
+            .account
+            .faults
+            .take(self.op, FaultKind::CommitFail)
+            .is_some()
+        {
             return Err(failed_md5());
         }
         let again = self.account.knobs.text("commit_again").as_deref() == Some("answer");
@@ -408,12 +438,14 @@ impl Ctx<'_> {
             }
             Stage::Done(answer) if again => Ok(Some(answer.clone())),
             Stage::Done(_) => Err(ApiError::new("UploadFileCompeletedError", "already a file")),
-            Stage::Committing => {
-                Err(ApiError::new("UploadFileAccessViolation", "a commit is under way"))
-            }
-            Stage::Failed => {
-                Err(ApiError::new("UploadFileStatusVerifyFailed", "the upload has failed"))
-            }
+            Stage::Committing => Err(ApiError::new(
+                "UploadFileAccessViolation",
+                "a commit is under way",
+            )),
+            Stage::Failed => Err(ApiError::new(
+                "UploadFileStatusVerifyFailed",
+                "the upload has failed",
+            )),
         })?;
         if let Some(answer) = claimed {
             return Ok(answer);
@@ -443,7 +475,10 @@ impl Ctx<'_> {
         let (blob, hashes, slice, due, place) = self
             .upload(|_, upload| {
                 if upload.lazy && (sent.is_none() || self.arg("lazyCheck") != "1") {
-                    return Err(ApiError::new("GetParametersFailed", "fileMd5, sliceMd5, lazyCheck"));
+                    return Err(ApiError::new(
+                        "GetParametersFailed",
+                        "fileMd5, sliceMd5, lazyCheck",
+                    ));
                 }
                 let declared = upload.declared.clone().or_else(|| sent.clone());
                 let declared = declared.ok_or_else(|| ApiError::argument("fileMd5"))?;
@@ -467,7 +502,9 @@ impl Ctx<'_> {
         if (&whole, &slices) != (&hashes.0, &hashes.1) {
             return Err((failed_md5(), true));
         }
-        self.sim.check_content(&self.account, &whole).map_err(keep)?;
+        self.sim
+            .check_content(&self.account, &whole)
+            .map_err(keep)?;
         let sim = self.sim;
         let id = sim
             .publish(&self.account, self.op, (&place.0, &place.1), blob, opertype)
