@@ -8,7 +8,8 @@
 //! | `auth`, `login` | sessions and tokens; the ways to them |
 //! | `doors` | the open and the web door |
 //! | `entries`, `list` | how entries look, stat, quota; listings, search, trash |
-//! | `change`, `tasks` | direct changes; batch tasks |
+//! | `change` | direct changes |
+//! | `batch`, `tasks` | the calls about batch tasks; what those do |
 //! | `share` | what a share link shows |
 //! | `upload`, `parts` | the upload by parts, fast and streamed; its addresses and bytes |
 //! | `resumable` | the older upload, fast by MD5 alone |
@@ -91,6 +92,7 @@
 
 mod answer;
 mod auth;
+mod batch;
 mod change;
 mod doors;
 mod download;
@@ -109,6 +111,12 @@ mod tasks;
 mod tests;
 #[cfg(test)]
 mod tests_doors;
+#[cfg(test)]
+mod tests_entries;
+#[cfg(test)]
+mod tests_parts;
+#[cfg(test)]
+mod tests_share;
 #[cfg(test)]
 mod tests_tasks;
 #[cfg(test)]

@@ -179,7 +179,8 @@ impl Cloud189 {
         if dir && !within.is_empty() && within != id {
             return Err(ApiError::argument("shareDirFileId"));
         }
-        let (folder, nodes) = match (single(share, &share.tree()), dir) {
+        let one = single(share, &share.tree());
+        let (folder, nodes) = match (one, dir) {
             (Some(node), false) if node.id == id => (id.to_owned(), vec![node]),
             (None, false) => {
                 let node = share.tree().live(id).filter(|node| !node.is_dir()).cloned();
