@@ -242,6 +242,8 @@ suite! {
     quark_share = "quark/share",
     uc = "uc",
     uc_share = "uc/share",
+    cloud189 = "189cloud",
+    cloud189_share = "189cloud/share",
     local = "local",
 }
 

@@ -51,6 +51,12 @@ const QUARK_KNOBS: &[(&str, &str)] = &[("part_size", "1048576"), ("tq_gap_ms", "
 /// Life of `__puus` (sheet quark, 2.1).
 const QUARK_TOKEN_MS: i64 = 3 * 3_600_000;
 
+/// Batch tasks that are done soon.
+const CLOUD189_KNOBS: &[(&str, &str)] = &[("task_polls", "1"), ("task_ms", "10")];
+
+/// Life of an access token (sheet 189cloud, 2.6).
+const CLOUD189_TOKEN_MS: i64 = 7 * 86_400_000;
+
 const SPECS: &[Spec] = &[
     Spec {
         key: "115_open",
@@ -222,6 +228,52 @@ const SPECS: &[Spec] = &[
         // "Abort: none known" (sheet quark, 7).
         lasting: |_| true,
         part_links: false,
+    },
+    Spec {
+        key: "189cloud",
+        short: "189",
+        share: false,
+        list: "list",
+        link: "link",
+        download: "download",
+        part: "part",
+        commit: "complete",
+        // The assembled file is not what was declared.
+        refusal: (FaultKind::CommitFail, ""),
+        knobs: CLOUD189_KNOBS,
+        // The driver's table of slices is the provider's (sheet 189cloud, 6.1).
+        part_size: 10 << 20,
+        single: 0,
+        space: "total_size",
+        secret: "refresh_token",
+        rotates: true,
+        token_ms: CLOUD189_TOKEN_MS,
+        // No call ends an upload: what is left is forgotten (sheet 189cloud, 7).
+        lasting: |_| true,
+        part_links: true,
+    },
+    Spec {
+        key: "189cloud/share",
+        short: "189",
+        share: true,
+        list: "list",
+        link: "link",
+        download: "download",
+        part: "part",
+        commit: "complete",
+        // The assembled file is not what was declared.
+        refusal: (FaultKind::CommitFail, ""),
+        knobs: CLOUD189_KNOBS,
+        // The driver's table of slices is the provider's (sheet 189cloud, 6.1).
+        part_size: 10 << 20,
+        single: 0,
+        space: "total_size",
+        secret: "refresh_token",
+        rotates: true,
+        token_ms: CLOUD189_TOKEN_MS,
+        // No call ends an upload: what is left is forgotten (sheet 189cloud, 7).
+        lasting: |_| true,
+        part_links: true,
     },
     Spec {
         key: "local",
