@@ -245,8 +245,9 @@ const SPECS: &[Spec] = &[
         part_size: 10 << 20,
         single: 0,
         space: "total_size",
-        secret: "refresh_token",
-        rotates: true,
+        secret: "access_token",
+        // A session is made for the access token; the refresh token is for when that ends.
+        rotates: false,
         token_ms: CLOUD189_TOKEN_MS,
         // No call ends an upload: what is left is forgotten (sheet 189cloud, 7).
         lasting: |_| true,
@@ -268,9 +269,10 @@ const SPECS: &[Spec] = &[
         part_size: 10 << 20,
         single: 0,
         space: "total_size",
-        secret: "refresh_token",
-        rotates: true,
-        token_ms: CLOUD189_TOKEN_MS,
+        secret: "access_token",
+        // A session is made for the access token; the refresh token is for when that ends.
+        rotates: false,
+        token_ms: 0,
         // No call ends an upload: what is left is forgotten (sheet 189cloud, 7).
         lasting: |_| true,
         part_links: true,
