@@ -146,8 +146,8 @@ impl Share {
             if let Some(node) = nodes.into_iter().find(|node| node.id == *id) {
                 return Ok(node);
             }
+            // It is gone, or its owner has moved it within the share.
             self.parents.invalidate(id);
-            return Err(DriveError::not_found(format!("node {id}")));
         }
         let mut queue = VecDeque::from([NodeId::new(TOP)]);
         for _ in 0..MOST_SEARCHED {
@@ -231,7 +231,7 @@ impl Drive for Share {
     }
 
     async fn copy(&self, _node: &Node, _parent: &NodeId, _name: &str) -> Result<Node> {
-        Err(read_only())
+        Err(DriveError::unsupported("a copy within a share"))
     }
 
     async fn trash(&self, _node: &Node) -> Result<()> {
