@@ -157,7 +157,7 @@ pub struct Store {
 
 impl Store {
     /// Gives a secret that no field of a profile has.
-    pub fn fields_for_test(&self, name: &str, value: &str) {
+    pub fn set(&self, name: &str, value: &str) {
         let mut fields = self.fields.lock().unwrap();
         fields.insert(name.to_owned(), Secret::new(value));
     }
@@ -215,6 +215,8 @@ impl Bed {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let app = axum::Router::new()
             .fallback(answer)
+            // A slice has ten megabytes.
+            .layer(axum::extract::DefaultBodyLimit::disable())
             .with_state(script.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         let text = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {

@@ -69,7 +69,7 @@ async fn a_refresh_token_becomes_a_session_and_is_kept_before_it_is_used() {
 #[tokio::test]
 async fn a_dead_session_is_renewed_once_and_the_call_goes_on() {
     let bed = Bed::account().await;
-    bed.store.fields_for_test("login_token", "A1");
+    bed.store.set("login_token", "A1");
     bed.on(
         LIST,
         status(400, r#"{"errorCode":"InvalidSessionKey","errorMsg":"x"}"#),
@@ -81,7 +81,7 @@ async fn a_dead_session_is_renewed_once_and_the_call_goes_on() {
     assert_eq!(bed.paths(), [LIST, SESSION, LIST]);
     // A server that refuses every session is not asked for ever.
     let bed = Bed::account().await;
-    bed.store.fields_for_test("login_token", "A1");
+    bed.store.set("login_token", "A1");
     bed.on(
         LIST,
         say(

@@ -125,7 +125,7 @@ fn less(a: &[u32], b: &[u32]) -> bool {
 
 /// The lowest `count` bits, highest first.
 fn bits_of(number: u32, count: u32) -> impl Iterator<Item = bool> {
-    (0..count).rev().map(move |at| number >> at & 1 == 1)
+    (0..count).rev().map(move |at| (number >> at) & 1 == 1)
 }
 
 fn digits(big_endian: &[u8], length: usize) -> Digits {
@@ -134,7 +134,7 @@ fn digits(big_endian: &[u8], length: usize) -> Digits {
         .map(|chunk| {
             chunk
                 .iter()
-                .fold(0, |digit, byte| digit << 8 | u32::from(*byte))
+                .fold(0, |digit, byte| (digit << 8) | u32::from(*byte))
         })
         .collect();
     digits.resize(length.max(digits.len()), 0);
@@ -159,7 +159,7 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
             }
             let length = bytes
                 .iter()
-                .fold(0, |length, byte| length << 8 | usize::from(*byte));
+                .fold(0, |length, byte| (length << 8) | usize::from(*byte));
             (length, rest)
         }
     };
