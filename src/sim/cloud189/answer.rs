@@ -229,11 +229,11 @@ fn root_of(op: &str) -> &'static str {
     match op {
         "list" | "search" => "listFiles",
         "mkdir" | "stat_dir" => "folder",
-        "stat" | "rename" | "copy_file" | "move_file" | "complete_old" => "file",
+        "stat" | "rename" | "complete_old" => "file",
         "copy" | "move" | "trash" | "restore" | "purge" | "empty_trash" | "save" | "task" => {
             "batchTask"
         }
-        "session" | "login" => "userSession",
+        "session" => "userSession",
         "create_old" | "status_old" => "uploadFile",
         _ => "response",
     }
