@@ -18,9 +18,9 @@ pub static REGISTRY: &[&ProviderInfo] = &[
     &aliyundrive_open::INFO,
     &pan123_open::INFO,
     &pikpak::INFO,
+    &cloud189::INFO,
     &quark_uc::QUARK,
     &quark_uc::UC,
-    &cloud189::INFO,
     &local::INFO,
 ];
 

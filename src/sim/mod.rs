@@ -62,9 +62,9 @@ pub static SIMULATORS: &[SimulatorInfo] = &[
     aliyundrive_open::INFO,
     pan123_open::INFO,
     pikpak::INFO,
+    cloud189::INFO,
     quark_uc::QUARK,
     quark_uc::UC,
-    cloud189::INFO,
 ];
 
 /// Starts a world of the simulators that the options name.

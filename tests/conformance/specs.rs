@@ -148,6 +148,56 @@ const SPECS: &[Spec] = &[
         part_links: false,
     },
     Spec {
+        key: "189cloud",
+        short: "189",
+        share: false,
+        reads: true,
+        list: "list",
+        link: "link",
+        download: "download",
+        part: "part",
+        commit: "complete",
+        // The assembled file is not what was declared.
+        refusal: (FaultKind::CommitFail, ""),
+        knobs: CLOUD189_KNOBS,
+        // The driver's table of slices is the provider's (sheet 189cloud, 6.1).
+        part_size: 10 << 20,
+        single: 0,
+        space: "total_size",
+        secret: "access_token",
+        // A session is made for the access token; the refresh token is for when that ends.
+        rotates: false,
+        token_ms: CLOUD189_TOKEN_MS,
+        // No call ends an upload: what is left is forgotten (sheet 189cloud, 7).
+        lasting: |_| true,
+        part_links: true,
+    },
+    Spec {
+        key: "189cloud/share",
+        short: "189",
+        share: true,
+        // "Download from a share without saving: logged in" (sheet 189cloud, 4.8).
+        reads: false,
+        list: "list",
+        link: "link",
+        download: "download",
+        part: "part",
+        commit: "complete",
+        // The assembled file is not what was declared.
+        refusal: (FaultKind::CommitFail, ""),
+        knobs: CLOUD189_KNOBS,
+        // The driver's table of slices is the provider's (sheet 189cloud, 6.1).
+        part_size: 10 << 20,
+        single: 0,
+        space: "total_size",
+        secret: "access_token",
+        rotates: false,
+        token_ms: 0,
+        // No call ends an upload: what is left is forgotten (sheet 189cloud, 7).
+        lasting: |_| true,
+        part_links: false,
+    },
+    Spec {
         key: "quark",
         short: "quark",
         share: false,
@@ -236,56 +286,6 @@ const SPECS: &[Spec] = &[
         rotates: false,
         token_ms: QUARK_TOKEN_MS,
         // "Abort: none known" (sheet quark, 7).
-        lasting: |_| true,
-        part_links: false,
-    },
-    Spec {
-        key: "189cloud",
-        short: "189",
-        share: false,
-        reads: true,
-        list: "list",
-        link: "link",
-        download: "download",
-        part: "part",
-        commit: "complete",
-        // The assembled file is not what was declared.
-        refusal: (FaultKind::CommitFail, ""),
-        knobs: CLOUD189_KNOBS,
-        // The driver's table of slices is the provider's (sheet 189cloud, 6.1).
-        part_size: 10 << 20,
-        single: 0,
-        space: "total_size",
-        secret: "access_token",
-        // A session is made for the access token; the refresh token is for when that ends.
-        rotates: false,
-        token_ms: CLOUD189_TOKEN_MS,
-        // No call ends an upload: what is left is forgotten (sheet 189cloud, 7).
-        lasting: |_| true,
-        part_links: true,
-    },
-    Spec {
-        key: "189cloud/share",
-        short: "189",
-        share: true,
-        // "Download from a share without saving: logged in" (sheet 189cloud, 4.8).
-        reads: false,
-        list: "list",
-        link: "link",
-        download: "download",
-        part: "part",
-        commit: "complete",
-        // The assembled file is not what was declared.
-        refusal: (FaultKind::CommitFail, ""),
-        knobs: CLOUD189_KNOBS,
-        // The driver's table of slices is the provider's (sheet 189cloud, 6.1).
-        part_size: 10 << 20,
-        single: 0,
-        space: "total_size",
-        secret: "access_token",
-        rotates: false,
-        token_ms: 0,
-        // No call ends an upload: what is left is forgotten (sheet 189cloud, 7).
         lasting: |_| true,
         part_links: false,
     },
