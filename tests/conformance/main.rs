@@ -10,6 +10,7 @@
 //! | `vault` | credentials in memory, and what had been asked when they were saved |
 //! | `cases` | the cases, by subject |
 //! | `lost_sessions` | uploads that 123 forgot between two attempts |
+//! | `shares_189` | a share of 189 read by somebody who is logged in |
 //!
 //! Every provider of the registry runs every case, as the test `PROVIDER::SUBJECT::CASE`. A case
 //! that a drive's capabilities exclude says so on standard error, with the reason.
@@ -18,6 +19,7 @@ mod actions;
 mod cases;
 mod lost_sessions;
 mod sample;
+mod shares_189;
 mod specs;
 mod stage;
 mod vault;
@@ -253,12 +255,12 @@ suite! {
     aliyundrive_open = "aliyundrive_open",
     pan123_open = "123_open",
     pikpak = "pikpak",
+    cloud189 = "189cloud",
+    cloud189_share = "189cloud/share",
     quark = "quark",
     quark_share = "quark/share",
     uc = "uc",
     uc_share = "uc/share",
-    cloud189 = "189cloud",
-    cloud189_share = "189cloud/share",
     local = "local",
 }
 

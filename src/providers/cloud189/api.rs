@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use super::answer::{Head, judge};
 use super::auth::{Refresh, Session};
 use super::error::{RATE_PAUSE, is_flow_used_up, is_too_fast, wants_new_signature};
-use super::sign::{Signed, encrypt_params, http_date, parse_http_date, rand};
+use super::sign::{Signed, encrypt_params, http_date, open_signature, parse_http_date, rand};
 use super::times::CHINA_MS;
 use crate::drive::{
     AccountEffect, DriveContext, DriveError, ErrorKind, NodeId, Result, open_client, patience,
 };
-use crate::net::{Client, NetErrorKind, Request, Response, Retry, TokenKeeper, retry};
+use crate::net::{Client, NetErrorKind, Request, Response, Retry, Secret, TokenKeeper, retry};
 
 /// The id of the personal root.
 pub const ROOT: &str = "-11";
@@ -28,6 +28,9 @@ const AGENT: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.3
 
 /// Without it the service answers in XML (section 3.1).
 const ACCEPT: &str = "application/json;charset=UTF-8";
+
+/// The application that tokens of the open door belong to (section 2.7).
+const OPEN_APP: &str = "600100422";
 
 /// Whether a call may be sent again when its answer was lost.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,6 +47,8 @@ enum Door {
     Upload,
     /// An address that the service named.
     Named(String),
+    /// The open door: by a token of its own, or, to get one, by the session.
+    Open(Option<Secret>),
 }
 
 /// One call.
@@ -99,6 +104,11 @@ impl Call {
         }
     }
 
+    /// A GET of the open door (sections 2.7, 3.5).
+    pub fn open(op: &'static str, path: &'static str, token: Option<Secret>) -> Call {
+        Call::new(op, Method::GET, Door::Open(token), path)
+    }
+
     /// A POST to an address that the service named.
     pub fn post_named(op: &'static str, url: String) -> Call {
         Call {
@@ -135,6 +145,7 @@ pub struct Api {
     pub client: Client,
     base: String,
     upload_base: String,
+    web_base: String,
     tokens: TokenKeeper<DriveError>,
     login_name: OnceLock<String>,
     /// The server's clock minus ours.
@@ -162,6 +173,7 @@ impl Api {
             client,
             base: context.endpoint("api")?.to_owned(),
             upload_base: context.endpoint("upload")?.to_owned(),
+            web_base: context.endpoint("web")?.to_owned(),
             tokens,
             login_name: OnceLock::new(),
             skew_ms: AtomicI64::new(0),
@@ -279,6 +291,13 @@ impl Api {
                 if let AccountEffect::CoolDown(pause) = error.account {
                     self.client.breaker().trip(pause, &error.to_string());
                 }
+                // A refused token of the open door says nothing about the session.
+                let error = match (&call.door, error.account) {
+                    (Door::Open(Some(_)), AccountEffect::Refresh) => {
+                        error.effect(AccountEffect::None)
+                    }
+                    _ => error,
+                };
                 // A gateway's 500, 502 or 504 may hide a call that was carried out.
                 let hidden = error.code.is_none() && matches!(head.status, 500 | 502 | 504);
                 Err((lost(error, hidden).0, head))
@@ -295,6 +314,7 @@ impl Api {
                 call.path.to_owned(),
             ),
             Door::Named(url) => (url.clone(), self.path_of(url)?),
+            Door::Open(token) => return Ok(self.open_request(session, call, token.as_ref())),
         };
         let params = match &call.params {
             Some(plain) => Some(encrypt_params(plain, session.secret.expose())?),
@@ -324,6 +344,33 @@ impl Api {
             .header("date", &date)
             .header("sessionkey", session.key.expose())
             .header("signature", &signature))
+    }
+
+    /// The request of the open door: signed for its token, or for the application when a session
+    /// asks for one (sections 2.7, 3.5).
+    fn open_request(&self, session: &Session, call: &Call, token: Option<&Secret>) -> Request {
+        let time = self.now() + self.skew_ms.load(Ordering::Relaxed);
+        let time = time.to_string();
+        let mut fields: Vec<(&str, &str)> =
+            call.query.iter().map(|(k, v)| (*k, v.as_str())).collect();
+        let (header, who) = match token {
+            Some(token) => ("accesstoken", ("AccessToken", token.expose())),
+            None => {
+                fields.push(("sessionKey", session.key.expose()));
+                ("appkey", ("AppKey", OPEN_APP))
+            }
+        };
+        let signature = open_signature(&fields, who, &time);
+        let url = format!("{}/api/open{}", self.web_base, call.path);
+        let mut request = Request::new(call.op, call.method.clone(), url).class(call.class);
+        for (key, value) in &fields {
+            request = request.query(key, value);
+        }
+        plain_headers(request)
+            .header(header, who.1)
+            .header("timestamp", &time)
+            .header("sign-type", "1")
+            .header("signature", &signature)
     }
 
     /// The path that is signed: without the path of a base address that stands in for the host.

@@ -241,7 +241,7 @@ impl Link {
                 Err(DriveError {
                     kind: ErrorKind::Auth,
                     ..self.refused(
-                        "a share can be listed without a log-in, not read; copy the file to a drive of an account of 189cloud, which takes it over without a download",
+                        "a share can be listed without a log-in, not read; copy the file to a drive of an account of 189cloud, which takes it over without a download, or give this profile a log-in",
                     )
                 })
             }

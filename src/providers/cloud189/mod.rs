@@ -18,6 +18,7 @@
 //! | `upload` | streamed uploads in slices |
 //! | `commit` | the end of an upload |
 //! | `share` | a share as a drive of its own |
+//! | `reader` | a share's bytes for somebody who is logged in |
 //! | `link` | what a share's link leads to, asked without a log-in |
 //! | `names` | names this provider holds |
 
@@ -32,6 +33,7 @@ mod list;
 mod login;
 mod names;
 mod read;
+mod reader;
 mod rsa;
 mod share;
 mod sign;
@@ -114,6 +116,34 @@ pub static INFO: ProviderInfo = ProviderInfo {
                     secret: false,
                     default: None,
                     help: "the share's access code, when it has one",
+                },
+                FieldInfo {
+                    name: "username",
+                    required: false,
+                    secret: false,
+                    default: None,
+                    help: "phone number or mail name; with a password, to read the share's files and not only list them",
+                },
+                FieldInfo {
+                    name: "password",
+                    required: false,
+                    secret: true,
+                    default: None,
+                    help: "password of an account, to read the share's files and not only list them",
+                },
+                FieldInfo {
+                    name: "refresh_token",
+                    required: false,
+                    secret: true,
+                    default: None,
+                    help: "refreshToken of a log-in that no other profile uses, to read the share's files",
+                },
+                FieldInfo {
+                    name: "session",
+                    required: false,
+                    secret: true,
+                    default: None,
+                    help: "the cookie SSON of open.e.189.cn, to read the share's files",
                 },
             ],
             capabilities: &share::CAPABILITIES,
@@ -335,9 +365,9 @@ impl Drive for Cloud189 {
     async fn open_upload(
         &self,
         request: &UploadRequest,
-        _conversation: &Conversation<'_>,
+        conversation: &Conversation<'_>,
     ) -> Result<UploadSession> {
-        upload::open(&self.api, request).await
+        upload::open(&self.api, request, conversation).await
     }
 
     async fn resume_upload(

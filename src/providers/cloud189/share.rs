@@ -1,6 +1,6 @@
 //! A share: a link, perhaps with an access code, whose tree is listed without a log-in (sheet
 //! section 4.8). An account of the service takes its nodes over; the bytes themselves are handed out
-//! to log-ins only.
+//! to log-ins only, so a profile of a share may hold one.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -13,6 +13,7 @@ use serde_json::json;
 use super::link::{Info, Link};
 use super::list::{self, Listed, Place, node, read_page};
 use super::read::Links;
+use super::reader::Reader;
 use crate::drive::{
     Attempt, ByteStream, Capabilities, Conversation, Cursor, Drive, DriveContext, DriveError,
     ErrorKind, Gives, GivesWhen, Node, NodeId, NodeKind, Page, PartReceipt, Quota, Result, Shared,
@@ -46,6 +47,7 @@ pub struct Share {
     /// The directory of each node that was listed.
     parents: moka::sync::Cache<NodeId, NodeId>,
     links: Links,
+    reader: Reader,
 }
 
 impl Share {
@@ -60,6 +62,7 @@ impl Share {
             },
             parents: moka::sync::Cache::new(100_000),
             links: Links::new(),
+            reader: Reader::new(context)?,
         })
     }
 
@@ -121,6 +124,15 @@ impl Share {
                 None => return Ok(nodes),
             }
         }
+    }
+
+    /// The address of a file's bytes, as the account of the profile or as nobody.
+    async fn address(&self, node: &Node) -> Result<String> {
+        if self.reader.is_logged_in().await? {
+            let info = self.link.info().await?;
+            return self.reader.address(node, &info.share_id).await;
+        }
+        self.link.address(node).await
     }
 
     /// A share has no stat: the node's directory is listed, and where that is not known, the tree
@@ -192,7 +204,7 @@ impl Drive for Share {
     }
 
     async fn read(&self, node: &Node, range: Range<u64>) -> Result<ByteStream> {
-        let ask = || self.link.address(node);
+        let ask = || self.address(node);
         self.links.read(&self.link.client, node, range, ask).await
     }
 

@@ -4,10 +4,11 @@
 use aes::Aes128;
 use aes::cipher::{BlockCipherEncrypt, KeyInit as _};
 use hmac::{Hmac, Mac};
+use md5::{Digest as _, Md5};
 use sha1::Sha1;
 
 use crate::drive::{DriveError, ErrorKind, Result};
-use crate::fingerprint::hex_upper;
+use crate::fingerprint::{hex_lower, hex_upper};
 
 /// What a signature covers besides the session.
 pub struct Signed<'a> {
@@ -43,6 +44,18 @@ impl Signed<'_> {
         mac.update(self.text(session_key).as_bytes());
         hex_upper(&mac.finalize().into_bytes())
     }
+}
+
+/// Signature of a call of the open door: the MD5 over its fields, `who` it is made as and the time
+/// (section 3.5).
+pub fn open_signature(fields: &[(&str, &str)], who: (&str, &str), timestamp: &str) -> String {
+    let mut pairs: Vec<String> = fields
+        .iter()
+        .chain([&who, &("Timestamp", timestamp)])
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    pairs.sort_unstable();
+    hex_lower(&Md5::digest(pairs.join("&").as_bytes()))
 }
 
 /// The time as headers want it (RFC 9110, GMT).
@@ -156,6 +169,25 @@ mod tests {
             };
             let signature = signed.signature(text(case, "sessionKey"), key);
             assert!(signature.eq_ignore_ascii_case(text(case, "signature_lower")));
+        }
+    }
+
+    #[test]
+    fn signatures_of_the_open_door() {
+        let cases = vectors("open_md5_signature");
+        assert_eq!(cases.len(), 3);
+        for case in &cases {
+            let (mut fields, mut who, mut timestamp) = (Vec::new(), ("", ""), "");
+            for (name, value) in case["fields"].as_object().unwrap() {
+                let value = value.as_str().unwrap();
+                match name.as_str() {
+                    "AppKey" | "AccessToken" => who = (name, value),
+                    "Timestamp" => timestamp = value,
+                    _ => fields.push((name.as_str(), value)),
+                }
+            }
+            let signature = open_signature(&fields, who, timestamp);
+            assert_eq!(signature, text(case, "signature_lower"));
         }
     }
 
