@@ -20,7 +20,7 @@ pub async fn attempt(
         0 => empty_hashes().md5,
         _ => conversation.digest(Kind::Md5).await?.to_ascii_lowercase(),
     };
-    let name = check(api, request).await?;
+    let name = check(api, request, conversation).await?;
     if let Some(slice_md5) = conversation.known_digest(slice_kind) {
         let hashes = Hashes { md5, slice_md5 };
         return by_slices(

@@ -17,7 +17,7 @@ use super::list;
 use super::names::{RULES, upload_name};
 use super::sign::component;
 use crate::drive::{
-    DriveError, ErrorKind, PartReceipt, Result, UploadRequest, UploadSession, decode,
+    Conversation, DriveError, ErrorKind, PartReceipt, Result, UploadRequest, UploadSession, decode,
 };
 use crate::fingerprint::{hex_lower, slice_md5_text, tianyi_slice_size};
 use crate::net::{Deadlines, Request, Retry};
@@ -47,11 +47,18 @@ pub struct Opened {
 ///
 /// # Errors
 /// `NameTooLong`, `Invalid`, `DailyLimit`, `Exists`, `NotFound` for the directory.
-pub async fn check(api: &Api, request: &UploadRequest) -> Result<String> {
+pub async fn check(
+    api: &Api,
+    request: &UploadRequest,
+    conversation: &Conversation<'_>,
+) -> Result<String> {
     let encoded = RULES.encode(&request.name)?;
     api.may_upload()?;
-    // A commit keeps both (section 7), so the name is looked for first.
-    list::refuse_taken(api, &request.parent, &request.name).await?;
+    // A commit keeps both (section 7), so the name is looked for first, where nobody has yet: that
+    // is a call per thousand entries.
+    if !conversation.name_is_free() {
+        list::refuse_taken(api, &request.parent, &request.name).await?;
+    }
     Ok(upload_name(&encoded))
 }
 
@@ -122,8 +129,12 @@ pub fn empty_hashes() -> Hashes {
     }
 }
 
-pub async fn open(api: &Api, request: &UploadRequest) -> Result<UploadSession> {
-    let name = check(api, request).await?;
+pub async fn open(
+    api: &Api,
+    request: &UploadRequest,
+    conversation: &Conversation<'_>,
+) -> Result<UploadSession> {
+    let name = check(api, request, conversation).await?;
     let empty = (request.size == 0).then(empty_hashes);
     Ok(init(api, request, &name, empty.as_ref()).await?.session)
 }

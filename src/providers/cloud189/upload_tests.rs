@@ -98,6 +98,15 @@ async fn the_md5_alone_is_asked_by_the_old_door() {
         bed.last(OLD_COMMIT).value("uploadFileId").as_deref(),
         Some("29909576")
     );
+    // Whoever knows that the name is free spares the listing.
+    bed.forget();
+    let knowing = Conversation::new(&content, ReadBudget::None).knowing_the_name_is_free(true);
+    let again = request("a.mkv", 5);
+    let attempt = bed.drive.fast_upload(&again, &knowing).await.unwrap();
+    assert!(matches!(attempt, Attempt::Hit { .. }));
+    bed.on(INIT, opened(0));
+    bed.drive.open_upload(&again, &knowing).await.unwrap();
+    assert_eq!(bed.paths(), [OLD, OLD_COMMIT, INIT]);
 }
 
 #[tokio::test]
