@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::api::{Api, Call};
-use super::error::{is_over, may_be_done};
+use super::error::{COMMIT, is_over, may_be_done};
 use super::list::{self, exists};
 use super::names::{RULES, is_numbered};
 use super::upload::{slice_md5_of, text_of};
@@ -71,7 +71,7 @@ pub async fn commit(
         ]);
     }
     params.extend([("isLog", "0"), ("opertype", KEEP_BOTH)]);
-    let call = Call::upload("complete", "/person/commitMultiUploadFile", &params);
+    let call = Call::upload(COMMIT, "/person/commitMultiUploadFile", &params);
     match api.call(call).await {
         Ok(answer) => settle(api, request, &expected, file_in(&answer)).await,
         Err(error) => {
@@ -100,7 +100,7 @@ pub async fn commit_old(
     id: &str,
     address: String,
 ) -> Result<Node> {
-    let call = Call::post_named("complete", address)
+    let call = Call::post_named(COMMIT, address)
         .field("opertype", KEEP_BOTH)
         .field("resumePolicy", "1")
         .field("uploadFileId", id)
@@ -150,7 +150,7 @@ async fn settle(
     file: &Value,
 ) -> Result<Node> {
     let Ok(mut node) = list::node(file, NodeKind::File, Some(&request.parent)) else {
-        let error = DriveError::bad_answer("complete", "no file");
+        let error = DriveError::bad_answer(COMMIT, "no file");
         return earlier(api, request, expected, &error).await;
     };
     if file["size"].is_null() && file["fileSize"].is_null() {

@@ -15,6 +15,9 @@ pub const RATE_PAUSE: Duration = Duration::from_secs(60);
 /// The first pause after "too fast" (section 10: back off from 2 s).
 const TOO_FAST: Duration = Duration::from_secs(2);
 
+/// Label of the calls that end an upload.
+pub const COMMIT: &str = "complete";
+
 /// How the end of the day's allowance is told.
 const FLOW_CODE: &str = "UserDayFlowOverLimited";
 const FLOW_TEXT: &str = "data flow is out";
@@ -44,6 +47,8 @@ pub fn no_envelope(op: &str, head: Head, body: &[u8]) -> DriveError {
     let error = |kind| DriveError::new(kind, format!("{op}: HTTP {status}"));
     let wait = head.pause.map_or(Retry::Backoff, Retry::After);
     match status {
+        // A commit is refused so at times and taken two seconds later (sections 6.3, 6.5).
+        403 if op == COMMIT => error(ErrorKind::Provider).retry(Retry::After(TOO_FAST)),
         401 => error(ErrorKind::Auth).effect(AccountEffect::Refresh),
         403 | 405 | 418 => DriveError::new(
             ErrorKind::Risk,
@@ -279,6 +284,22 @@ mod tests {
             );
             assert!(error.message.contains("bans this content"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_page_blocks_the_account_but_not_at_a_commit() {
+        let head = Head {
+            status: 403,
+            ..Head::default()
+        };
+        let block = no_envelope("list", head, b"<html>");
+        assert_eq!(block.account, AccountEffect::CoolDown(BLOCK_PAUSE));
+        let commit = no_envelope(COMMIT, head, b"<html>");
+        assert_eq!(
+            (commit.account, commit.retry),
+            (AccountEffect::None, Retry::After(TOO_FAST))
+        );
+        assert!(may_be_done(&commit));
     }
 
     #[test]
