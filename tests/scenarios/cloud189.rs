@@ -300,6 +300,25 @@ async fn a_share_is_taken_over_but_neither_read_nor_written_to() {
     assert_eq!(rig.files("189-share"), ["/films/a.mkv"]);
 }
 
+/// A limit on takings-over, or a door that does not know them: the listed MD5 does as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_of_a_share_that_is_not_taken_over_is_still_not_moved() {
+    for refusal in ["ShareDumpFileOverload", "InvalidArgument"] {
+        let rig = Rig::new(&["189cloud"]).await;
+        rig.seed("189-share", "/a.mkv", TWO_SLICES, 95);
+        let refused = Fault::always("save", FaultKind::Errno, refusal);
+        rig.world.fault("189", refused).unwrap();
+        rig.cp("189-share/a.mkv", "189/a.mkv").await.unwrap();
+        rig.settle().await;
+        let stat = rig.stat("189");
+        let done = (stat.bytes_up, stat.rapid_hits, stat.count("save"));
+        assert_eq!(done, (0, 1, 1), "{refusal}");
+        assert_eq!(rig.stat("189-share").bytes_down, 0, "{refusal}");
+        let (from, to) = (("189-share", "/a.mkv"), ("189", "/a.mkv"));
+        assert_same(&rig, from, to, TWO_SLICES);
+    }
+}
+
 /// `panfuse share save`: a directory of a share with all below it, by one task of the service.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_directory_of_a_share_is_saved_without_moving_a_byte() {
