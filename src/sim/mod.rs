@@ -22,6 +22,7 @@ mod admin;
 pub mod aliyundrive_open;
 mod body;
 pub mod clock;
+mod cloud189;
 mod content;
 mod digest;
 mod faults;
@@ -61,6 +62,7 @@ pub static SIMULATORS: &[SimulatorInfo] = &[
     aliyundrive_open::INFO,
     pan123_open::INFO,
     pikpak::INFO,
+    cloud189::INFO,
     quark_uc::QUARK,
     quark_uc::UC,
 ];

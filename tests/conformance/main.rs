@@ -10,6 +10,7 @@
 //! | `vault` | credentials in memory, and what had been asked when they were saved |
 //! | `cases` | the cases, by subject |
 //! | `lost_sessions` | uploads that 123 forgot between two attempts |
+//! | `shares_189` | a share of 189 read by somebody who is logged in |
 //!
 //! Every provider of the registry runs every case, as the test `PROVIDER::SUBJECT::CASE`. A case
 //! that a drive's capabilities exclude says so on standard error, with the reason.
@@ -18,6 +19,7 @@ mod actions;
 mod cases;
 mod lost_sessions;
 mod sample;
+mod shares_189;
 mod specs;
 mod stage;
 mod vault;
@@ -54,6 +56,9 @@ fn run<F: Future<Output = Outcome>>(key: &str, case: &str, body: impl FnOnce(Sta
         let stage = Stage::open(key);
         if stage.caps.read_only && WRITING.contains(&case) {
             return Ok(skip("the drive is read-only, and the case writes"));
+        }
+        if !stage.spec.reads && READING.contains(&case) {
+            return Ok(skip("the drive hands out no bytes, and the case reads"));
         }
         tokio::time::timeout(DEADLINE, body(stage)).await
     });
@@ -102,6 +107,18 @@ const WRITING: &[&str] = &[
     "faults::a_broken_part_is_sent_again",
     "faults::a_corrupt_part_is_not_vouched_for",
     "faults::a_web_page_is_no_answer",
+];
+
+/// Cases that read the bytes of files, so that a drive that only lists cannot run them.
+const READING: &[&str] = &[
+    "reading::ranges",
+    "reading::a_cut_is_told_and_taken_up",
+    "reading::a_changed_node_is_not_mixed",
+    "reading::parallel_ranges",
+    "faults::a_server_error_is_retried",
+    "tokens::an_expired_link_is_renewed",
+    "tokens::a_link_outlived_is_renewed",
+    "tokens::links_are_kept",
 ];
 
 macro_rules! cases {
@@ -238,6 +255,8 @@ suite! {
     aliyundrive_open = "aliyundrive_open",
     pan123_open = "123_open",
     pikpak = "pikpak",
+    cloud189 = "189cloud",
+    cloud189_share = "189cloud/share",
     quark = "quark",
     quark_share = "quark/share",
     uc = "uc",

@@ -12,6 +12,8 @@ pub struct Spec {
     pub short: &'static str,
     /// Whether the drive is what a share link shows, not an account.
     pub share: bool,
+    /// Whether the bytes of files are handed out to it.
+    pub reads: bool,
     /// Operation of a listing page.
     pub list: &'static str,
     /// Operation that names a download link.
@@ -51,11 +53,18 @@ const QUARK_KNOBS: &[(&str, &str)] = &[("part_size", "1048576"), ("tq_gap_ms", "
 /// Life of `__puus` (sheet quark, 2.1).
 const QUARK_TOKEN_MS: i64 = 3 * 3_600_000;
 
+/// Batch tasks that are done soon.
+const CLOUD189_KNOBS: &[(&str, &str)] = &[("task_polls", "1"), ("task_ms", "10")];
+
+/// Life of an access token (sheet 189cloud, 2.6).
+const CLOUD189_TOKEN_MS: i64 = 7 * 86_400_000;
+
 const SPECS: &[Spec] = &[
     Spec {
         key: "115_open",
         short: "115",
         share: false,
+        reads: true,
         list: "list",
         link: "download_link",
         download: "download",
@@ -77,6 +86,7 @@ const SPECS: &[Spec] = &[
         key: "aliyundrive_open",
         short: "ali",
         share: false,
+        reads: true,
         list: "list",
         link: "link",
         download: "download",
@@ -97,6 +107,7 @@ const SPECS: &[Spec] = &[
         key: "123_open",
         short: "123",
         share: false,
+        reads: true,
         list: "list",
         link: "link",
         download: "download",
@@ -118,6 +129,7 @@ const SPECS: &[Spec] = &[
         key: "pikpak",
         short: "pikpak",
         share: false,
+        reads: true,
         list: "list",
         link: "download_link",
         download: "download",
@@ -136,9 +148,60 @@ const SPECS: &[Spec] = &[
         part_links: false,
     },
     Spec {
+        key: "189cloud",
+        short: "189",
+        share: false,
+        reads: true,
+        list: "list",
+        link: "link",
+        download: "download",
+        part: "part",
+        commit: "complete",
+        // The assembled file is not what was declared.
+        refusal: (FaultKind::CommitFail, ""),
+        knobs: CLOUD189_KNOBS,
+        // The driver's table of slices is the provider's (sheet 189cloud, 6.1).
+        part_size: 10 << 20,
+        single: 0,
+        space: "total_size",
+        secret: "access_token",
+        // A session is made for the access token; the refresh token is for when that ends.
+        rotates: false,
+        token_ms: CLOUD189_TOKEN_MS,
+        // No call ends an upload: what is left is forgotten (sheet 189cloud, 7).
+        lasting: |_| true,
+        part_links: true,
+    },
+    Spec {
+        key: "189cloud/share",
+        short: "189",
+        share: true,
+        // "Download from a share without saving: logged in" (sheet 189cloud, 4.8).
+        reads: false,
+        list: "list",
+        link: "link",
+        download: "download",
+        part: "part",
+        commit: "complete",
+        // The assembled file is not what was declared.
+        refusal: (FaultKind::CommitFail, ""),
+        knobs: CLOUD189_KNOBS,
+        // The driver's table of slices is the provider's (sheet 189cloud, 6.1).
+        part_size: 10 << 20,
+        single: 0,
+        space: "total_size",
+        secret: "access_token",
+        rotates: false,
+        token_ms: 0,
+        // No call ends an upload: what is left is forgotten (sheet 189cloud, 7).
+        lasting: |_| true,
+        part_links: false,
+    },
+    Spec {
         key: "quark",
         short: "quark",
         share: false,
+        reads: true,
         list: "list",
         link: "link",
         download: "download",
@@ -161,6 +224,7 @@ const SPECS: &[Spec] = &[
         key: "quark/share",
         short: "quark",
         share: true,
+        reads: true,
         list: "share_list",
         link: "link",
         download: "download",
@@ -183,6 +247,7 @@ const SPECS: &[Spec] = &[
         key: "uc",
         short: "uc",
         share: false,
+        reads: true,
         list: "list",
         link: "link",
         download: "download",
@@ -205,6 +270,7 @@ const SPECS: &[Spec] = &[
         key: "uc/share",
         short: "uc",
         share: true,
+        reads: true,
         list: "share_list",
         link: "link",
         download: "download",
@@ -227,6 +293,7 @@ const SPECS: &[Spec] = &[
         key: "local",
         short: "",
         share: false,
+        reads: true,
         list: "",
         link: "",
         download: "",

@@ -9,10 +9,7 @@ use panfuse::catalog::Catalog;
 use panfuse::content::{Stage, Volume};
 use panfuse::drive::{DriveContext, DriveError};
 use panfuse::guard::GuardSettings;
-use panfuse::net::{
-    Budget, Clock, CredentialStore, Credentials, MemoryBreakerStore, Secret, StoreError,
-    SystemClock,
-};
+use panfuse::net::{Budget, Clock, CredentialStore, Credentials, Secret, StoreError, SystemClock};
 use panfuse::sim::{SeedSource, World, WorldOptions};
 use panfuse::transfer::{Engine, EngineParts, EngineSettings, Journal, TransferResult};
 use panfuse::vfs::{Caller, Close, FsError, FsResult, Settings, Vfs};
@@ -301,6 +298,7 @@ async fn build(
     options: &RigOptions,
 ) -> Vfs {
     let mut volumes = Vec::new();
+    let catalog = Arc::new(Catalog::open(&dir.join("catalog.db")).unwrap().catalog);
     let profiles = world.profiles();
     let own = profiles.iter().map(|profile| (&*profile.name, profile));
     let twins = options.twins.iter().filter_map(|(name, of)| {
@@ -331,7 +329,7 @@ async fn build(
             root: None,
             credentials: Arc::new(credential),
             account: format!("{}/{}", profile.provider, profile.account),
-            ..context(dir)
+            ..context(dir, &catalog)
         };
         volumes.push((options.volume)(
             open(&profile.provider, name, context).unwrap(),
@@ -346,13 +344,13 @@ async fn build(
             auth_mode: "none".to_owned(),
             fields,
             account: format!("local/{name}"),
-            ..context(dir)
+            ..context(dir, &catalog)
         };
         volumes.push((options.volume)(open("local", name, context).unwrap()));
     }
     let engine = Engine::new(EngineParts {
         volumes,
-        catalog: Arc::new(Catalog::open(&dir.join("catalog.db")).unwrap().catalog),
+        catalog,
         journal: Journal::open(&dir.join("journal.db")).unwrap(),
         stage: Stage::open(&dir.join("stage"), options.stage_budget, 0).unwrap(),
         clock: options.clock.clone(),
@@ -380,7 +378,7 @@ async fn build(
     vfs
 }
 
-fn context(dir: &Path) -> DriveContext {
+fn context(dir: &Path, catalog: &Arc<Catalog>) -> DriveContext {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let state_dir = dir.join("providers");
     std::fs::create_dir_all(&state_dir).unwrap();
@@ -394,7 +392,7 @@ fn context(dir: &Path) -> DriveContext {
         credentials: Arc::new(Credential::default()),
         clock,
         budget: Budget::new(&[]),
-        breakers: Arc::new(MemoryBreakerStore::default()),
+        breakers: catalog.clone(),
         account: String::new(),
         state_dir,
         instance: "test".to_owned(),

@@ -1,6 +1,7 @@
 //! Whole stories over simulated drives, in process: what a user does, and what the simulators saw.
 
 mod basics;
+mod cloud189;
 mod harness;
 mod matrix;
 mod quark;
