@@ -1,6 +1,6 @@
 //! Content in and out over HTTP: ranges, meters, and faults inside bodies.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
@@ -301,6 +301,26 @@ pub async fn receive(
     }
     let blob = recorder.finish();
     Ok(if corrupt { blob.corrupted() } else { blob })
+}
+
+/// A request's body that a fault may leave unread: it is read then all the same, so that
+/// the client gets to read the answer.
+pub(super) struct Unread(Mutex<Option<Body>>);
+
+impl Unread {
+    pub(super) fn new(body: Body) -> Unread {
+        Unread(Mutex::new(Some(body)))
+    }
+
+    /// The body, the first time.
+    pub(super) fn take(&self) -> Body {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.take().unwrap_or_else(Body::empty)
+    }
+
+    pub(super) async fn drain(&self) {
+        drain(self.take()).await;
+    }
 }
 
 /// Reads a body to its end and forgets it, so that a refused client gets to read the answer.

@@ -3,7 +3,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | this one | state, routes, the gate of every call |
-//! | `args`, `form` | arguments of a call: query, JSON, multipart |
+//! | `args` | arguments of a call: query, JSON, fields of a form |
 //! | `auth` | developer tokens, OAuth pairs |
 //! | `files` | user, lists, detail, infos |
 //! | `change` | mkdir, rename, move, copy, trash, restore, delete |
@@ -61,7 +61,6 @@ mod download;
 mod download_tests;
 mod errors;
 mod files;
-mod form;
 mod slices;
 #[cfg(test)]
 mod tests;
@@ -82,7 +81,7 @@ use axum::routing::any;
 use serde_json::{Value, json};
 
 use super::account::Account;
-use super::body::drain;
+use super::body::{Unread, drain};
 use super::content::Blob;
 use super::simulator::{Kit, SimProfile, Simulator, SimulatorInfo};
 use args::Args;
@@ -223,26 +222,6 @@ async fn entry(Shared(sim): Shared<Arc<Pan123>>, request: Request) -> Response {
         "/api/v1/access_token" => sim.developer_call(&parts.headers, &bytes).await,
         "/api/v1/oauth2/access_token" => sim.oauth_call(&parts.headers, query).await,
         _ => sim.call(call.2, &parts, &bytes).await,
-    }
-}
-
-/// A request's body that a fault may leave unread: it is read then all the same, so that
-/// the client gets to read the answer.
-struct Unread(Mutex<Option<Body>>);
-
-impl Unread {
-    fn new(body: Body) -> Unread {
-        Unread(Mutex::new(Some(body)))
-    }
-
-    /// The body, the first time.
-    fn take(&self) -> Body {
-        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.take().unwrap_or_else(Body::empty)
-    }
-
-    async fn drain(&self) {
-        drain(self.take()).await;
     }
 }
 

@@ -8,16 +8,16 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::super::account::{Account, dropped};
-use super::super::body::{ReceiveError, drain, receive};
+use super::super::body::{ReceiveError, Unread, drain, receive};
 use super::super::content::Blob;
 use super::super::digest::{HashKind, md5_hex};
 use super::super::faults::FaultKind;
+use super::super::form::{FormError, Part, receive_form};
 use super::args::Args;
 use super::errors::{ApiError, ok, plain};
 use super::files::number;
-use super::form::{FormError, Part, receive_form};
 use super::upload::announced;
-use super::{Ctx, Pan123, Unread};
+use super::{Ctx, Pan123};
 
 /// Longest slice that is read at all.
 const SLICE_MOST: u64 = 1 << 30;
