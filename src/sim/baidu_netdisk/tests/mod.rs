@@ -1,0 +1,1 @@
+//! Tests over HTTP with a client that knows nothing but the sheet.
