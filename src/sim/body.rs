@@ -303,26 +303,6 @@ pub async fn receive(
     Ok(if corrupt { blob.corrupted() } else { blob })
 }
 
-/// A request's body that a fault may leave unread: it is read then all the same, so that
-/// the client gets to read the answer.
-pub(super) struct Unread(Mutex<Option<Body>>);
-
-impl Unread {
-    pub(super) fn new(body: Body) -> Unread {
-        Unread(Mutex::new(Some(body)))
-    }
-
-    /// The body, the first time.
-    pub(super) fn take(&self) -> Body {
-        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.take().unwrap_or_else(Body::empty)
-    }
-
-    pub(super) async fn drain(&self) {
-        drain(self.take()).await;
-    }
-}
-
 /// Reads a body to its end and forgets it, so that a refused client gets to read the answer.
 pub(super) async fn drain(body: Body) {
     let mut data = body.into_data_stream();

@@ -242,6 +242,7 @@ suite! {
     quark_share = "quark/share",
     uc = "uc",
     uc_share = "uc/share",
+    baidu_netdisk = "baidu_netdisk",
     local = "local",
 }
 

@@ -224,6 +224,28 @@ const SPECS: &[Spec] = &[
         part_links: false,
     },
     Spec {
+        key: "baidu_netdisk",
+        short: "baidu",
+        share: false,
+        list: "list",
+        link: "link",
+        download: "download",
+        part: "upload_part",
+        commit: "create",
+        // The slices do not make a file (10).
+        refusal: (FaultKind::CommitFail, ""),
+        knobs: &[],
+        part_size: 4 << 20,
+        single: 0,
+        space: "total_size",
+        secret: "access_token",
+        rotates: true,
+        token_ms: 30 * 86_400_000,
+        // "Abort: none; unfinished sessions expire" (sheet baidu_netdisk, 7.3).
+        lasting: |_| true,
+        part_links: false,
+    },
+    Spec {
         key: "local",
         short: "",
         share: false,
