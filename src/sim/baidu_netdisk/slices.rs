@@ -19,7 +19,7 @@ use super::change::OnDup;
 use super::entries::{fs_id, shown_md5};
 use super::errors::{ApiError, Host};
 use super::paths::good_name;
-use super::upload::{Place, Session};
+use super::upload::Place;
 use super::{Baidu, Caller, UPLOAD};
 
 /// Bytes of an upload in one request at most, 2 GiB.
@@ -73,40 +73,53 @@ async fn content(
     }
 }
 
-/// Whether a slice of so many bytes can be number `at`; answers the slice size it tells.
-fn planned(session: &Session, at: u64, length: u64) -> Result<Option<u64>, ApiError> {
-    let (least, most) = session.range;
-    if length > most {
-        return Err(ApiError::new(31364, "slice too big for the level"));
-    }
-    if session.count == 1 {
-        return match length == session.size {
-            true => Ok(None),
-            false => Err(ApiError::new(31081, "slice and size differ")),
+/// How a file is cut.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) size: u64,
+    /// How many slices there are.
+    pub(super) count: u64,
+    /// Bytes of every slice but the last; `None` until a slice tells it.
+    pub(super) slice: Option<u64>,
+    /// Smallest and largest slice that the account may send.
+    pub(super) range: (u64, u64),
+}
+
+impl Plan {
+    /// Whether a slice of so many bytes can be number `at`; answers the slice size it tells.
+    pub(super) fn check(&self, at: u64, length: u64) -> Result<Option<u64>, ApiError> {
+        let differs = || ApiError::new(31081, "slice and size differ");
+        let (least, most) = self.range;
+        if length > most {
+            return Err(ApiError::new(31364, "slice too big for the level"));
+        }
+        if self.count == 1 {
+            return match length == self.size {
+                true => Ok(None),
+                false => Err(differs()),
+            };
+        }
+        let (last, before) = (at + 1 == self.count, self.count - 1);
+        if !last && length < least {
+            return Err(ApiError::new(31299, "slice smaller than 4 MB"));
+        }
+        let told = match (self.slice, last) {
+            (Some(slice), _) => slice,
+            (None, false) => length,
+            (None, true) => match self.size.checked_sub(length) {
+                Some(rest) if rest % before == 0 => rest / before,
+                _ => return Err(differs()),
+            },
         };
-    }
-    let last = at + 1 == session.count;
-    let told = match (session.slice, last) {
-        (Some(slice), _) => slice,
-        (None, false) => length,
-        (None, true) => match session.size.checked_sub(length) {
-            Some(rest) if rest % (session.count - 1) == 0 => rest / (session.count - 1),
-            _ => return Err(ApiError::new(31081, "slice and size differ")),
-        },
-    };
-    let wanted = match last {
-        true => session
-            .size
-            .checked_sub(told.saturating_mul(session.count - 1)),
-        false => Some(told),
-    };
-    if !last && length < least {
-        return Err(ApiError::new(31299, "slice smaller than 4 MB"));
-    }
-    let whole = told >= least && told <= most && session.size.div_ceil(told) == session.count;
-    match whole && wanted == Some(length) {
-        true => Ok(Some(told)),
-        false => Err(ApiError::new(31081, "slice and size differ")),
+        let wanted = match last {
+            true => self.size.checked_sub(told.saturating_mul(before)),
+            false => Some(told),
+        };
+        let whole = (least..=most).contains(&told) && self.size.div_ceil(told) == self.count;
+        match whole && wanted == Some(length) {
+            true => Ok(Some(told)),
+            false => Err(differs()),
+        }
     }
 }
 
@@ -190,7 +203,7 @@ impl Baidu {
                 && self.lives(session)
         });
         let session = session.ok_or_else(ApiError::no_session)?;
-        match at < session.count {
+        match at < session.plan.count {
             true => Ok((id.to_owned(), at)),
             false => Err(ApiError::parameter("partseq")),
         }
@@ -205,8 +218,8 @@ impl Baidu {
                 .sessions
                 .get_mut(&id)
                 .ok_or_else(ApiError::no_session)?;
-            if let Some(told) = planned(session, at, blob.size())? {
-                session.slice = Some(told);
+            if let Some(told) = session.plan.check(at, blob.size())? {
+                session.plan.slice = Some(told);
             }
             session.slices.insert(at, (md5.clone(), blob));
         }

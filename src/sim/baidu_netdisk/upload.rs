@@ -13,6 +13,7 @@ use super::super::faults::FaultKind;
 use super::super::tree::Node;
 use super::entries::{category, fits, fs_id, shown_md5, space, used};
 use super::errors::ApiError;
+use super::slices::Plan;
 use super::{Baidu, Ctx, paths, proof, uk};
 
 /// Bytes under `slice-md5`.
@@ -27,15 +28,9 @@ const DUMMY: [&str; 2] = [
 pub(super) struct Session {
     pub(super) account: Arc<Account>,
     path: String,
-    pub(super) size: u64,
     times: (Option<i64>, Option<i64>),
     block_list: Vec<String>,
-    /// How many slices there are.
-    pub(super) count: u64,
-    /// Bytes of every slice but the last; `None` until a slice tells it.
-    pub(super) slice: Option<u64>,
-    /// Smallest and largest slice that the account may send.
-    pub(super) range: (u64, u64),
+    pub(super) plan: Plan,
     /// MD5 as received, and the bytes.
     pub(super) slices: BTreeMap<u64, (String, Blob)>,
     started: i64,
@@ -243,7 +238,13 @@ impl Ctx<'_> {
             true => size.div_ceil(range.0),
             false => count,
         };
-        let (id, missing) = self.open(&place, size, blocks, count, slice, range)?;
+        let plan = Plan {
+            size,
+            count,
+            slice,
+            range,
+        };
+        let (id, missing) = self.open(&place, blocks, plan);
         let missing = match (count, self.account.knobs.text("index_text").as_deref()) {
             // `[]` means `[0]` (section 7.1).
             (1, _) => json!([]),
@@ -256,15 +257,7 @@ impl Ctx<'_> {
     }
 
     /// A new session, or the one that is gone on with; its id and missing slices.
-    fn open(
-        &self,
-        place: &Place<'_>,
-        size: u64,
-        block_list: Vec<String>,
-        count: u64,
-        slice: Option<u64>,
-        range: (u64, u64),
-    ) -> Result<(String, Vec<u64>), ApiError> {
+    fn open(&self, place: &Place<'_>, block_list: Vec<String>, plan: Plan) -> (String, Vec<u64>) {
         let sent = self.form.text("uploadid");
         let resumes = self.account.knobs.text("resume").as_deref() != Some("never");
         let mut state = self.sim.state();
@@ -272,29 +265,27 @@ impl Ctx<'_> {
             self.sim.lives(session)
                 && !session.created
                 && session.account.profile == self.account.profile
-                && (session.path.as_str(), session.size) == (place.path, size)
+                && (session.path.as_str(), session.plan.size) == (place.path, plan.size)
                 && session.block_list == block_list
         });
         if let Some(session) = known.filter(|_| resumes) {
-            let missing = (0..session.count).filter(|n| !session.slices.contains_key(n));
-            return Ok((sent.to_owned(), missing.collect()));
+            let missing = (0..session.plan.count).filter(|n| !session.slices.contains_key(n));
+            return (sent.to_owned(), missing.collect());
         }
         let id = format!("N1-{}", self.sim.kit.ids.hex(40));
         let session = Session {
             account: self.account.clone(),
             path: place.path.to_owned(),
-            size,
             times: place.times,
             block_list,
-            count,
-            slice,
-            range,
+            plan,
             slices: BTreeMap::new(),
             started: self.now(),
             created: false,
         };
+        let missing = (0..session.plan.count).collect();
         state.sessions.insert(id.clone(), session);
-        Ok((id, (0..count).collect()))
+        (id, missing)
     }
 
     /// What the answer to a finished upload says of a file.
@@ -359,10 +350,10 @@ impl Ctx<'_> {
                     && session.account.profile == self.account.profile
             });
             let session = session.ok_or_else(|| ApiError::new(31190, "file is not found"))?;
-            if session.path != path || session.size != size {
+            if session.path != path || session.plan.size != size {
                 return Err(ApiError::create_failed("path or size"));
             }
-            if session.slices.len() as u64 != session.count {
+            if session.slices.len() as u64 != session.plan.count {
                 return Err(ApiError::new(31363, "block miss in superfile2"));
             }
             let received = session.slices.values().map(|(md5, _)| md5.as_str());
@@ -413,8 +404,8 @@ impl Baidu {
         own.map(|(id, session)| {
             let name = session.path.rsplit('/').next().unwrap_or("");
             let got: Vec<u64> = session.slices.keys().copied().collect();
-            json!({ "id": id, "name": name, "path": session.path, "size": session.size,
-                    "slices": session.count, "received": got })
+            json!({ "id": id, "name": name, "path": session.path, "size": session.plan.size,
+                    "slices": session.plan.count, "received": got })
         })
         .collect()
     }
