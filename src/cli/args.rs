@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 
 use super::{
-    approve, cp, demo, hash, mount, mv, plan, profile, provider, refresh, sim, status, sync, task,
-    umount,
+    approve, cp, demo, hash, mount, mv, plan, profile, provider, refresh, share, sim, status, sync,
+    task, umount,
 };
 
 const FIRST_STEPS: &str = "\
@@ -77,6 +77,9 @@ pub enum Command {
     Mv(mv::Args),
     /// What a copy would do, without doing it
     Plan(plan::Args),
+    /// What others share by a link
+    #[command(subcommand)]
+    Share(share::Command),
     /// Running and finished transfers
     #[command(subcommand)]
     Task(task::Command),

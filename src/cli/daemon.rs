@@ -135,6 +135,7 @@ impl Daemon {
             .route("/v1/hash", post(hash))
             .route("/v1/plan", post(plan))
             .route("/v1/approve", post(approve))
+            .route("/v1/share/save", post(share_save))
             .with_state(Shared {
                 vfs: self.vfs.clone(),
                 stop: self.stop.clone(),
@@ -312,6 +313,19 @@ async fn refresh(State(shared): State<Shared>, Json(body): Json<PathBody>) -> An
         .map_err(|error| told(&body.path, &error))?;
     Ok(Json(
         json!({ "path": body.path, "directoriesListed": listed }),
+    ))
+}
+
+async fn share_save(State(shared): State<Shared>, Json(body): Json<PathBody>) -> Answer {
+    let vfs = &shared.vfs;
+    let fail = |error: FsError| told(&body.path, &error);
+    let source = vfs.resolve(&body.path).await.map_err(fail)?;
+    let target = vfs.resolve(&body.target).await;
+    let target = target.map_err(|error| told(&body.target, &error))?;
+    let node = vfs.save_shared(source, target).await.map_err(fail)?;
+    let path = format!("{}/{}", body.target.trim_end_matches('/'), node.name);
+    Ok(Json(
+        json!({ "source": body.path, "path": path, "id": node.id.as_str() }),
     ))
 }
 

@@ -15,7 +15,7 @@
 //! | `lock` | [`lock::DaemonLock`]: one daemon per state directory |
 //! | `provider`, `profile`, `profile_add` | providers and profiles |
 //! | `mount`, `umount`, `status`, `sync` | the daemon |
-//! | `refresh`, `hash`, `cp`, `mv`, `plan`, `task` | files in a running mount |
+//! | `refresh`, `hash`, `cp`, `mv`, `plan`, `task`, `share` | files in a running mount |
 //! | `copying`, `copy_file`, `copy_report`, `sys` | what `cp` and `mv` share: rules, one file, results, system calls |
 //! | `approve` | a person says that what a guard refused was meant |
 //! | `mounted` | the daemon's mount point; users' paths below it |
@@ -46,6 +46,7 @@ pub mod refresh;
 mod reply;
 mod run;
 pub mod service;
+pub mod share;
 pub mod sim;
 mod size;
 pub mod status;

@@ -11,7 +11,7 @@ use super::args::normalise;
 use super::reply::print;
 use super::{
     Cli, CliError, CliResult, Command, Context, EXIT_DONE, EXIT_USAGE, approve, cp, demo, hash,
-    mount, mv, plan, profile, provider, refresh, sim, status, sync, task, umount,
+    mount, mv, plan, profile, provider, refresh, share, sim, status, sync, task, umount,
 };
 use crate::config::LogLevel;
 use crate::observe;
@@ -67,6 +67,7 @@ async fn dispatch(context: &Context, command: Command) -> CliResult {
         Command::Cp(args) => cp::run(context, args).await,
         Command::Mv(args) => mv::run(context, args).await,
         Command::Plan(args) => plan::run(context, args).await,
+        Command::Share(command) => share::run(context, command).await,
         Command::Task(command) => task::run(context, command).await,
         Command::Hash(args) => hash::run(context, args).await,
         Command::Refresh(args) => refresh::run(context, args).await,

@@ -169,6 +169,15 @@ impl Engine {
         } else {
             TaskState::Failed(error.clone())
         };
+        {
+            // Whoever is told that it failed must not find it finished after a crash.
+            let mut record = record.lock().await;
+            record.abandoned = true;
+            record.error = Some(error.to_string());
+            if let Err(error) = self.journal_put(&record).await {
+                tracing::error!(%error, "the journal cannot be written");
+            }
+        }
         if cancelled {
             // A newer version or a removal took its place. (Bytes that are kept for a person
             // stay all the same.)
@@ -180,24 +189,22 @@ impl Engine {
         task.state.send_replace(state);
         task.forget_sources();
         self.restore_parked(&task.id).await;
-        {
-            let mut record = record.lock().await;
-            record.abandoned = true;
-            record.error = Some(error.to_string());
-        }
         self.clean_up(record).await;
     }
 
     /// Removes leftovers at the provider; the journal keeps the record until that worked.
     pub(super) async fn clean_up(&self, record: &Mutex<TransferRecord>) {
         let id = {
-            let record = record.lock().await;
+            let mut record = record.lock().await;
             if record.session.is_none() && record.created.is_none() && record.swap.is_none() {
                 self.journal_remove(&record.id).await;
                 return;
             }
-            if let Err(error) = self.journal_put(&record).await {
-                tracing::error!(%error, "the journal cannot be written");
+            if !record.abandoned {
+                record.abandoned = true;
+                if let Err(error) = self.journal_put(&record).await {
+                    tracing::error!(%error, "the journal cannot be written");
+                }
             }
             record.id.clone()
         };

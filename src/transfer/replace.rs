@@ -123,7 +123,11 @@ impl Engine {
         let left = {
             let mut record = record.lock().await;
             record.abandoned = swapped.is_err();
-            swapped.is_err() && record.swap.is_some()
+            let left = swapped.is_err() && record.swap.is_some();
+            if left && let Err(error) = self.journal_put(&record).await {
+                tracing::error!(%error, "the journal cannot be written");
+            }
+            left
         };
         if left {
             // Both names are not as they were: they are put right behind, at the latest at the

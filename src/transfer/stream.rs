@@ -54,8 +54,17 @@ impl Buffers {
 pub type OnReceipt<'a> =
     &'a (dyn Fn(PartReceipt) -> Pin<Box<dyn Future<Output = Result<()>> + Send>> + Send + Sync);
 
+/// What is computed on the way.
+#[derive(Clone, Copy)]
+pub struct Hashes<'a> {
+    /// The algorithms.
+    pub kinds: &'a [Kind],
+    /// Whether they are due at the commit: then a resumed session reads everything once more.
+    pub due: bool,
+}
+
 /// Sends what the session lacks. Returns the fingerprints of all bytes when all were read in order:
-/// for a new session, and with `whole` also for a resumed one, whose hashes are still due.
+/// for a new session, and for a resumed one whose hashes are due.
 ///
 /// # Errors
 /// Those of the source and of the target; the session stays open.
@@ -63,15 +72,15 @@ pub async fn send_parts(
     drive: &Arc<dyn Drive>,
     content: &ContentRef,
     session: &UploadSession,
-    kinds: &[Kind],
-    whole: bool,
+    hashes: Hashes<'_>,
     buffers: &Buffers,
     progress: &Progress,
     on_receipt: OnReceipt<'_>,
 ) -> Result<Vec<(Kind, String)>> {
     let size = content.size();
     let sent: HashSet<u32> = session.accepted.iter().map(|part| part.number).collect();
-    let whole = (whole || sent.is_empty()) && !kinds.is_empty();
+    let Hashes { kinds, due } = hashes;
+    let whole = (due || sent.is_empty()) && !kinds.is_empty();
     let read: Vec<u32> = (1..=session.part_count(size))
         .filter(|number| whole || !sent.contains(number))
         .collect();

@@ -2,7 +2,7 @@
 
 use super::hashing::computed_here;
 use super::result::Phase;
-use super::stream::send_parts;
+use super::stream::{Hashes, send_parts};
 use super::work::{Made, Work};
 use crate::content::ContentRef;
 use crate::drive::{
@@ -95,8 +95,7 @@ impl Work<'_> {
                 &self.volume.drive,
                 content,
                 &session,
-                &kinds,
-                due,
+                Hashes { kinds: &kinds, due },
                 self.engine.buffers(),
                 progress,
                 &|receipt| {

@@ -12,6 +12,7 @@
 //! | `events` | [`Changes`]: what the kernel must forget |
 //! | `inode` | one file or directory in memory |
 //! | `tree` | all inodes, and the profiles under the root |
+//! | `share` | taking over what a share shows |
 //! | `profiles` | profiles that come and go while the mount is there |
 //! | `directory` | listings: loading, freshness, reconciling, duplicates |
 //! | `handles` | open files and directories |
@@ -49,6 +50,7 @@ mod remove;
 mod rename;
 mod revive;
 mod settings;
+mod share;
 mod space;
 mod tree;
 mod write;

@@ -168,3 +168,18 @@ async fn a_name_that_is_too_long_is_refused_before_anything_is_sent() {
     let ino = rig.ino("123").await.unwrap();
     assert_eq!(rig.vfs.statfs(ino).unwrap().name_max, 254);
 }
+
+/// 115 asks for the hash of a range that it names: that range is read at the source, no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_challenge_of_115_reads_the_named_range_and_nothing_else() {
+    let rig = Rig::new(&["115_open", "aliyundrive_open"]).await;
+    rig.seed("ali", "/film.mkv", 20_000_000, 7);
+    rig.seed("115-2", "/theirs.mkv", 20_000_000, 7);
+    rig.cp("ali/film.mkv", "115/film.mkv").await.unwrap();
+    let target = rig.stat("115");
+    assert_eq!((target.challenges, target.rapid_hits), (1, 1));
+    assert_eq!(target.bytes_up, 0);
+    let read = rig.stat("ali").bytes_down;
+    assert!(read > 0 && read <= 128 << 10, "{read}");
+    assert_eq!(rig.files("115"), ["/film.mkv"]);
+}
