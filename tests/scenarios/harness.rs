@@ -300,6 +300,7 @@ async fn build(
     locals: &[String],
     options: &RigOptions,
 ) -> Vfs {
+    let catalog = Arc::new(Catalog::open(&dir.join("catalog.db")).unwrap().catalog);
     let mut volumes = Vec::new();
     let profiles = world.profiles();
     let own = profiles.iter().map(|profile| (&*profile.name, profile));
@@ -331,6 +332,8 @@ async fn build(
             root: None,
             credentials: Arc::new(credential),
             account: format!("{}/{}", profile.provider, profile.account),
+            // As in the daemon: what is paused stays so over a restart.
+            breakers: catalog.clone(),
             ..context(dir)
         };
         volumes.push((options.volume)(
@@ -352,7 +355,7 @@ async fn build(
     }
     let engine = Engine::new(EngineParts {
         volumes,
-        catalog: Arc::new(Catalog::open(&dir.join("catalog.db")).unwrap().catalog),
+        catalog,
         journal: Journal::open(&dir.join("journal.db")).unwrap(),
         stage: Stage::open(&dir.join("stage"), options.stage_budget, 0).unwrap(),
         clock: options.clock.clone(),

@@ -152,9 +152,7 @@ fn classify(code: i64, status: u16) -> (ErrorKind, Retry, AccountEffect) {
         20012 => after(K::RateLimited, 60),
         42000 | 31218 | 31219 | 31220 => again(K::RateLimited),
         31001 | 31021 | 31212 | 42212 | 42905 => again(K::Provider),
-        3 | 5 | 6 | 11 | 100 | 20011 | 20013 | 20015 | 31024 | 31064 | 42213 | -70 => {
-            plain(K::Auth)
-        }
+        3 | 5 | 6 | 11 | 100 | 20011 | 20013 | 20015 | 31024 | 31064 | 42213 => plain(K::Auth),
         2 | 12 | 213 | 255 | 31023 | 31208 | 31299 | 31364 => plain(K::Invalid),
         42999 | 31500 => plain(K::Unsupported),
         _ if status >= 500 => again(K::Provider),

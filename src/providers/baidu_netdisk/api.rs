@@ -50,6 +50,7 @@ pub struct Api {
     pub paths: Paths,
     base: String,
     pcs: String,
+    recycle: String,
     /// The profile names the upload host itself.
     pcs_fixed: bool,
     host: Mutex<Option<(String, i64)>>,
@@ -77,6 +78,7 @@ impl Api {
         let base = context.endpoint("api")?.to_owned();
         let pcs = context.endpoint("pcs")?.to_owned();
         let auth = context.endpoint("auth")?.to_owned();
+        let recycle = context.endpoint("recycle")?.to_owned();
         let access = if context.auth_mode == "manual_cookie" {
             Access::Cookie(CookieJar::new(
                 context.credentials.clone(),
@@ -101,6 +103,7 @@ impl Api {
             paths: Paths::default(),
             base,
             pcs,
+            recycle,
             pcs_fixed: context.overridden.iter().any(|name| name == "pcs"),
             host: Mutex::new(None),
             user_id: OnceLock::new(),
@@ -131,14 +134,9 @@ impl Api {
         Request::post(op, format!("{}{path}", self.base)).class(class)
     }
 
-    /// A request to the PCS host.
-    pub fn pcs_request(&self, op: &'static str, post: bool, path: &str) -> Request {
-        let url = format!("{}{path}", self.pcs);
-        if post {
-            Request::post(op, url)
-        } else {
-            Request::get(op, url)
-        }
+    /// A request to the host that has the recycle bin.
+    pub fn post_recycle(&self, op: &'static str, path: &str) -> Request {
+        Request::post(op, format!("{}{path}", self.recycle)).class("mutate")
     }
 
     /// A call that may be repeated, with retries.
@@ -234,8 +232,7 @@ impl Api {
         if let Some((host, _)) = kept.as_ref().filter(|(_, until)| now < *until) {
             return Ok(host.clone());
         }
-        let request = self
-            .pcs_request("locate", false, "/rest/2.0/pcs/file")
+        let request = Request::get("locate", format!("{}/rest/2.0/pcs/file", self.pcs))
             .query("method", "locateupload")
             .query("appid", "250528")
             .query("path", path)

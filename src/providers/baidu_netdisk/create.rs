@@ -419,7 +419,7 @@ fn staging_path(api: &Api, name: &str) -> Option<String> {
     let random = uuid::Uuid::new_v4().simple().to_string();
     names::join(
         &folder,
-        &format!("panfuse-{}-{random}{extension}", api.instance),
+        &format!("panfuse-tmp-{}-{random}{extension}", api.instance),
     )
     .ok()
 }

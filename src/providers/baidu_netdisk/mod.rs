@@ -120,6 +120,11 @@ pub static INFO: ProviderInfo = ProviderInfo {
             name: "pcs",
             url: "https://d.pcs.baidu.com",
         },
+        // Another host than that of uploads (sheet section 4.12).
+        EndpointInfo {
+            name: "recycle",
+            url: "https://pcs.baidu.com",
+        },
     ],
     status: Status::SimulatorVerified,
     open,

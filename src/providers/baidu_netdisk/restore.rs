@@ -19,8 +19,7 @@ pub async fn restore(api: &Api, node: &Node) -> Result<Node> {
     let param = json!({ "list": [{ "fs_id": fs_id }] }).to_string();
     retry(patience(), || async {
         let request = api
-            .pcs_request("restore", true, "/rest/2.0/pcs/file")
-            .class("mutate")
+            .post_recycle("restore", "/rest/2.0/pcs/file")
             .query("method", "restore")
             .multipart(vec![FormPart {
                 name: "param".to_owned(),

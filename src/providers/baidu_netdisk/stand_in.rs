@@ -449,10 +449,12 @@ pub fn again(mode: &str, shared: &Shared) -> Arc<dyn Drive> {
         fields: [("client_id", "C"), ("app_name", "demo")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
-        endpoints: ["api", "auth", "pcs"]
+        endpoints: ["api", "auth", "pcs", "recycle"]
             .map(|name| (name.to_owned(), base.clone()))
             .into(),
-        overridden: vec!["api".to_owned(), "auth".to_owned(), "pcs".to_owned()],
+        overridden: ["api", "auth", "pcs", "recycle"]
+            .map(str::to_owned)
+            .to_vec(),
         root: None,
         credentials: Arc::new(Store(shared.clone())),
         clock: Arc::new(SystemClock),

@@ -15,8 +15,8 @@
 //! | `errors` | envelopes and errors |
 //!
 //! Everything is on one port. Endpoint `api` (`pan.baidu.com`) is `/`, `auth`
-//! (`openapi.baidu.com`) is `/openapi`, `pcs` (`d.pcs` and `pcs.baidu.com`) is `/pcs`;
-//! upload servers are at `/upload`, the content host at `/cdn`. Every account has two ways
+//! (`openapi.baidu.com`) is `/openapi`, `pcs` (`d.pcs.baidu.com`) and `recycle`
+//! (`pcs.baidu.com`) are `/pcs`; upload servers are at `/upload`, the content host at `/cdn`. Every account has two ways
 //! in: an OAuth app (profiles `baidu`, `baidu-2` ...) and cookies; account 1 has a profile
 //! `baidu-cookie` for those. Cookies stand for `access_token` in every call; calls of the
 //! web (`/api/precreate`, `/api/filemetas`, the bin, ...) are there too.
@@ -418,6 +418,7 @@ impl Simulator for Baidu {
             ("api".to_owned(), base.clone()),
             ("auth".to_owned(), format!("{base}{OPENAPI}")),
             ("pcs".to_owned(), format!("{base}{PCS}")),
+            ("recycle".to_owned(), format!("{base}{PCS}")),
         ])
     }
 

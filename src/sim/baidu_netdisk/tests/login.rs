@@ -75,7 +75,7 @@ async fn a_failed_refresh_ends_the_grant() {
 
 #[tokio::test]
 async fn access_tokens_end() {
-    let mut client = Client::new().await;
+    let client = Client::new().await;
     client.fault("list", FaultKind::ExpireToken, "");
     assert_eq!(errno(&client).await, 111);
     assert_eq!(errno(&client).await, 111, "for good");

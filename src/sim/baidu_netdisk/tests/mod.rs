@@ -2,6 +2,7 @@
 
 mod changes;
 mod downloads;
+mod fast;
 mod lists;
 mod login;
 mod uploads;
