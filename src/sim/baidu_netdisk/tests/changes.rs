@@ -49,7 +49,7 @@ async fn directories() {
     client.set("app_only", "demo");
     assert_eq!(make("/elsewhere", "0").await["errno"], -7);
     assert_eq!(make("/apps/demo/here", "0").await["errno"], 0);
-    assert_eq!(client.world.stat("baidu").unwrap().count("mkdir"), 30);
+    assert_eq!(client.world.stat("baidu").unwrap().count("mkdir"), 28);
 }
 
 #[tokio::test]
