@@ -130,8 +130,10 @@ impl Account {
     }
 
     async fn before(&self, op: &str, errno: impl FnOnce(&str) -> Response) -> Option<Response> {
+        // Whoever sees the request counted may take the faults back: this one is taken already.
+        let stall = self.faults.take_number(op, FaultKind::Stall, 3_600_000);
         self.meters.request(op);
-        if let Some(ms) = self.faults.take_number(op, FaultKind::Stall, 3_600_000) {
+        if let Some(ms) = stall {
             tokio::time::sleep(Duration::from_millis(ms)).await;
         }
         if let Some(arg) = self.faults.take(op, FaultKind::Status) {

@@ -24,8 +24,6 @@ pub trait ParkedEvents: Send + Sync {
 #[derive(Default)]
 pub(super) struct Parking {
     all: Mutex<Vec<ParkedUnlink>>,
-    /// Directories (profile, id) of nodes that are being trashed right now.
-    pub(super) going: Mutex<Vec<(String, NodeId)>>,
     /// Being trashed now, or trashed lately (when, milliseconds since the epoch): a listing that
     /// was begun before must not show them again.
     leaving: Mutex<Vec<(ParkedUnlink, Option<i64>)>>,
@@ -174,10 +172,10 @@ impl Engine {
 
     /// Number of unlinks that wait or are being done.
     pub fn parked(&self) -> usize {
+        // Both at once: what begins to be done leaves one list for the other.
+        let waiting = self.lock_parked();
         let leaving = self.lock_leaving();
-        let doing = leaving.iter().filter(|(_, gone)| gone.is_none()).count();
-        drop(leaving);
-        self.lock_parked().len() + doing
+        waiting.len() + leaving.iter().filter(|(_, gone)| gone.is_none()).count()
     }
 
     /// Whether a listing that was begun at `listed` shows a node that we trashed since.
@@ -206,6 +204,18 @@ impl Engine {
     pub fn parked_in(&self, profile: &str, dir: &NodeId) -> usize {
         self.lock_parked()
             .iter()
+            .filter(|parked| parked.profile == profile && parked.node.parent == *dir)
+            .count()
+    }
+
+    /// Number of removals directly in `dir` that wait or are being done.
+    pub(super) fn removals_in(&self, profile: &str, dir: &NodeId) -> usize {
+        let waiting = self.lock_parked();
+        let leaving = self.lock_leaving();
+        let doing = leaving.iter().filter(|(_, gone)| gone.is_none());
+        waiting
+            .iter()
+            .chain(doing.map(|(parked, _)| parked))
             .filter(|parked| parked.profile == profile && parked.node.parent == *dir)
             .count()
     }

@@ -31,12 +31,14 @@ pub fn is_temporary_name(name: &str) -> bool {
         .is_some_and(|rest| rest.split('-').count() >= 3)
 }
 
-/// The fresh node, waiting for it as long as the drive declares that writes may be invisible.
+/// The fresh node, waiting for it as long as the drive declares that writes may be invisible, and a
+/// quarter longer: the lag counts from the moment of the write there, not from its answer here.
 ///
 /// # Errors
 /// `NotFound` when it stays invisible.
 pub async fn fresh(volume: &Volume, id: &NodeId) -> Result<Node> {
     let lag = volume.capabilities().listing_lag_ms;
+    let lag = lag.saturating_add(lag / 4);
     let mut waited = 0;
     loop {
         match volume.drive.stat(id).await {

@@ -2,7 +2,7 @@
 //! to the trash; one whose copy failed is shown again.
 
 use std::pin::Pin;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::engine::Engine;
 use super::publish;
@@ -115,7 +115,6 @@ impl Engine {
         };
         match (held, readers) {
             (Some(held), Some(readers)) if !readers.is_empty() => {
-                self.lock_leaving().retain(|(known, _)| known.id != held.id);
                 let waits = ParkedUnlink {
                     transfers: readers.clone(),
                     ..held
@@ -123,7 +122,7 @@ impl Engine {
                 if let Err(error) = self.store_parked(&waits).await {
                     tracing::error!(%error, "the journal cannot be written");
                 }
-                self.lock_parked().push(waits);
+                self.park_again(waits);
                 drop(arranging);
                 self.follow_readers(&readers);
             }
@@ -149,11 +148,12 @@ impl Engine {
             if parked.transfers.is_empty() {
                 // Somebody may have begun to need it since it was parked.
                 parked.transfers = self.readers_of(&parked.profile, &parked.node.id);
-                self.follow_readers(&parked.transfers);
             }
             if !parked.transfers.is_empty() {
                 let _ = self.store_parked(&parked).await;
-                self.lock_parked().push(parked);
+                let readers = parked.transfers.clone();
+                self.park_again(parked);
+                self.follow_readers(&readers);
                 continue;
             }
             self.trash_parked(parked).await;
@@ -164,22 +164,8 @@ impl Engine {
     /// the last one in it.
     async fn trash_parked(&self, parked: ParkedUnlink) {
         let (profile, dir) = (parked.profile.clone(), parked.node.parent.clone());
-        self.going().push((profile.clone(), dir.clone()));
         self.trash_one(parked).await;
-        {
-            let mut going = self.going();
-            if let Some(at) = going.iter().position(|(p, d)| *p == profile && *d == dir) {
-                going.swap_remove(at);
-            }
-        }
         Box::pin(self.finish_directory(&profile, &dir)).await;
-    }
-
-    fn going(&self) -> MutexGuard<'_, Vec<(String, NodeId)>> {
-        self.parking()
-            .going
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks for a removal again after a pause. (Boxed: it may come back here.)
@@ -216,8 +202,7 @@ impl Engine {
             Err(error) => {
                 tracing::warn!(name = parked.node.name, %error, "the source stays for now");
                 let id = parked.id.clone();
-                self.lock_parked().push(parked);
-                self.lock_leaving().retain(|(known, _)| *known.id != id);
+                self.park_again(parked);
                 tokio::spawn(self.clone().finish_later(id));
             }
         }
@@ -225,15 +210,18 @@ impl Engine {
 
     /// Trashes a parked directory once nothing in it is parked any more and it lists empty.
     pub(super) async fn finish_directory(&self, profile: &str, dir: &NodeId) {
-        let going = self.going().iter().any(|(p, d)| p == profile && d == dir);
-        if going || self.parked_in(profile, dir) > 0 {
+        if self.removals_in(profile, dir) > 0 {
             return;
         }
         let parked = {
             let mut all = self.lock_parked();
             all.iter()
                 .position(|p| p.profile == profile && p.node.dir && p.node.id == *dir)
-                .map(|at| all.remove(at))
+                .map(|at| {
+                    let parked = all.remove(at);
+                    self.lock_leaving().push((parked.clone(), None));
+                    parked
+                })
         };
         let Some(parked) = parked else { return };
         let empty = match self.volume(profile) {
@@ -246,6 +234,7 @@ impl Engine {
         if empty {
             self.trash_parked(parked).await;
         } else {
+            self.stays(&parked.id);
             self.forget_parked(&parked.id).await;
             if let Some(events) = self.parking().events.get() {
                 events.back(profile, dir);
@@ -262,6 +251,7 @@ impl Engine {
                 self.trash_parked(parked).await;
                 continue;
             }
+            self.stays(&parked.id);
             self.forget_parked(&parked.id).await;
             if let Some(events) = self.parking().events.get() {
                 events.back(&parked.profile, &parked.node.id);
@@ -270,12 +260,28 @@ impl Engine {
         }
     }
 
+    /// Takes what waits for `transfer` from the list; it counts as being removed at once.
     fn take_parked_of(&self, transfer: &str) -> Vec<ParkedUnlink> {
         let mut all = self.lock_parked();
-        let (taken, kept) = std::mem::take(&mut *all)
+        let (taken, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut *all)
             .into_iter()
             .partition(|parked| parked.transfers.iter().any(|id| id == transfer));
         *all = kept;
+        let leaving = taken.iter().map(|parked| (parked.clone(), None));
+        self.lock_leaving().extend(leaving);
         taken
+    }
+
+    /// A removal that was begun waits again.
+    fn park_again(&self, parked: ParkedUnlink) {
+        let mut all = self.lock_parked();
+        let id = parked.id.clone();
+        all.push(parked);
+        self.stays(&id);
+    }
+
+    /// A removal that was begun is not done.
+    fn stays(&self, id: &str) {
+        self.lock_leaving().retain(|(known, _)| known.id != id);
     }
 }

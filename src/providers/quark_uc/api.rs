@@ -201,7 +201,8 @@ impl Api {
     /// Asks for a fresh rolling cookie, once for all who wait. A login that is refused now is dead.
     async fn renew(&self, used: &Sent) -> Result<()> {
         let _flight = self.flight.lock().await;
-        if !self.jar.may_renew(used).await? {
+        // Whoever took the cookie while a renewal was under way has the old one with the new count.
+        if self.jar.current().await?.header != used.header || !self.jar.may_renew(used).await? {
             return Ok(());
         }
         let login = self.jar.login_only().await?;
