@@ -9,7 +9,7 @@ use panfuse::sim::{Fault, FaultKind};
 use panfuse::vfs::{Close, FsError};
 
 use super::harness::{Rig, RigOptions};
-use super::still::{hurry, still, until};
+use super::still::{breathe, hurry, still, until};
 
 const ALONE: &[&str] = &["baidu_netdisk"];
 const WITH_ALI: &[&str] = &["aliyundrive_open", "baidu_netdisk"];
@@ -288,22 +288,28 @@ fn another_task_of_the_account_is_waited_for_without_a_refresh() {
         rig.world.set("baidu", "adaptive_sync", "0").unwrap();
         rig.world.set("baidu", "task_ms", "3600000").unwrap();
         rig.world.reset("baidu").unwrap();
-        hurry("both", async {
-            // The same account by its other way in: a directory, so that it becomes a task.
-            let task = rig.rename("baidu-cookie/big", "baidu-cookie/huge");
-            let other = async {
-                until("the task runs", || rig.stat("baidu").count("task") > 0).await;
-                rig.rename("baidu/f.txt", "baidu/g.txt").await
-            };
-            let end = async {
-                until("it was refused", || rig.stat("baidu").count("rename") == 2).await;
-                rig.world.clock_advance(3_600_001);
-            };
-            let (task, other, ()) = tokio::join!(task, other, end);
-            task.unwrap();
-            other.unwrap();
-        })
-        .await;
+        // The same account by its other way in: a directory, so that it becomes a task.
+        let task = rig.rename("baidu-cookie/big", "baidu-cookie/huge");
+        let other = rig.rename("baidu/f.txt", "baidu/g.txt");
+        tokio::pin!(task, other);
+        tokio::select! {
+            biased;
+            done = &mut task => panic!("it is no task: {done:?}"),
+            () = until("it is asked for", || rig.stat("baidu").count("task") == 1) => {}
+        }
+        let refused = async {
+            until("it is refused", || rig.stat("baidu").count("rename") == 2).await;
+            breathe().await;
+        };
+        tokio::select! {
+            biased;
+            done = &mut other => panic!("it was not refused: {done:?}"),
+            () = refused => {}
+        }
+        rig.world.clock_advance(3_600_001);
+        let (task, other) = hurry("both", async { tokio::join!(task, other) }).await;
+        task.unwrap();
+        other.unwrap();
         let stat = rig.stat("baidu");
         assert_eq!((stat.count("rename"), stat.count("refresh")), (3, 0));
         assert_eq!(rig.files("baidu"), ["/g.txt", "/huge/inner"]);
