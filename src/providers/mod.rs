@@ -2,6 +2,7 @@
 //! `oss` is a piece that drivers share: uploads into Aliyun's object store.
 
 pub mod aliyundrive_open;
+pub mod baidu_netdisk;
 pub mod cloud189;
 pub mod local;
 pub mod oss;
@@ -18,6 +19,7 @@ pub static REGISTRY: &[&ProviderInfo] = &[
     &aliyundrive_open::INFO,
     &pan123_open::INFO,
     &pikpak::INFO,
+    &baidu_netdisk::INFO,
     &cloud189::INFO,
     &quark_uc::QUARK,
     &quark_uc::UC,

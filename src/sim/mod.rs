@@ -11,6 +11,7 @@
 //! | [`tree`](Tree) | the files of an account |
 //! | [`account`](Account) | an account and the gate its requests pass |
 //! | [`body`](send) | content in and out: ranges, counting, faults |
+//! | `form` | `multipart/form-data` as it streams in |
 //! | [`meters`](Meters), [`faults`](Faults), [`clock`](Clock), [`rate`](Rates) | as they say |
 //! | [`oss`] | Aliyun OSS as 115, PikPak and others use it |
 //! | [`simulator`](Simulator) | what a provider implements |
@@ -20,12 +21,14 @@
 mod account;
 mod admin;
 pub mod aliyundrive_open;
+mod baidu_netdisk;
 mod body;
 pub mod clock;
 mod cloud189;
 mod content;
 mod digest;
 mod faults;
+mod form;
 mod inventory;
 mod meters;
 pub mod oss;
@@ -62,6 +65,7 @@ pub static SIMULATORS: &[SimulatorInfo] = &[
     aliyundrive_open::INFO,
     pan123_open::INFO,
     pikpak::INFO,
+    baidu_netdisk::INFO,
     cloud189::INFO,
     quark_uc::QUARK,
     quark_uc::UC,

@@ -261,11 +261,13 @@ suite! {
     quark_share = "quark/share",
     uc = "uc",
     uc_share = "uc/share",
+    baidu_netdisk = "baidu_netdisk",
+    baidu_cookie = "baidu_netdisk/cookie",
     local = "local",
 }
 
-/// A provider that is registered is run by the suite, and so is the share of one that has shares;
-/// and the other way round.
+/// A provider that is registered is run by the suite, and so are the share of one that has shares
+/// and cookies as the other way into an account; and the other way round.
 #[test]
 fn every_provider_is_run() {
     let mut wanted: Vec<String> = Vec::new();
@@ -273,6 +275,10 @@ fn every_provider_is_run() {
         let shares = info.auth_modes.iter().filter(|mode| mode.kind == "share");
         if shares.clone().count() < info.auth_modes.len() {
             wanted.push(info.key.to_owned());
+        }
+        let mut others = info.auth_modes.iter().skip(1);
+        if others.any(|mode| mode.kind == "account" && mode.name == "manual_cookie") {
+            wanted.push(format!("{}/cookie", info.key));
         }
         if shares.count() > 0 {
             wanted.push(format!("{}/share", info.key));

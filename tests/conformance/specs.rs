@@ -6,7 +6,8 @@ use serde_json::Value;
 
 /// One provider.
 pub struct Spec {
-    /// Registry key; with `/share` behind it for the share of a provider.
+    /// Registry key; with `/share` behind it for the share of a provider, with `/cookie` for an
+    /// account by its cookies where that is the other way in.
     pub key: &'static str,
     /// Name of the simulator in its world; empty for a directory of this machine.
     pub short: &'static str,
@@ -290,6 +291,50 @@ const SPECS: &[Spec] = &[
         part_links: false,
     },
     Spec {
+        key: "baidu_netdisk",
+        short: "baidu",
+        share: false,
+        list: "list",
+        link: "link",
+        download: "download",
+        part: "upload_part",
+        commit: "create",
+        // The slices do not make a file (10).
+        refusal: (FaultKind::CommitFail, ""),
+        knobs: &[],
+        part_size: 4 << 20,
+        single: 0,
+        space: "total_size",
+        secret: "access_token",
+        rotates: true,
+        token_ms: 30 * 86_400_000,
+        // "Abort: none; unfinished sessions expire" (sheet baidu_netdisk, 7.3).
+        lasting: |_| true,
+        part_links: false,
+    },
+    Spec {
+        key: "baidu_netdisk/cookie",
+        short: "baidu",
+        share: false,
+        list: "list",
+        link: "link",
+        download: "download",
+        part: "upload_part",
+        commit: "create",
+        // The slices do not make a file (10).
+        refusal: (FaultKind::CommitFail, ""),
+        knobs: &[("web_params", "required")],
+        part_size: 4 << 20,
+        single: 0,
+        space: "total_size",
+        secret: "cookie",
+        rotates: false,
+        // Cookies are not renewed (sheet baidu_netdisk, 2.5).
+        token_ms: 0,
+        lasting: |_| true,
+        part_links: false,
+    },
+    Spec {
         key: "local",
         short: "",
         share: false,
@@ -315,14 +360,14 @@ const SPECS: &[Spec] = &[
 impl Spec {
     /// Registry key of the provider.
     pub fn provider(&self) -> &'static str {
-        self.key.strip_suffix("/share").unwrap_or(self.key)
+        self.key.split_once('/').map_or(self.key, |(key, _)| key)
     }
 
-    /// Profile name of the simulator's first account, or of its share.
+    /// Profile name of the simulator's first account, of its share, or with its cookies.
     pub fn profile(&self) -> String {
-        match self.share {
-            true => format!("{}-share", self.short),
-            false => self.short.to_owned(),
+        match self.key.split_once('/') {
+            Some((_, way)) => format!("{}-{way}", self.short),
+            None => self.short.to_owned(),
         }
     }
 }

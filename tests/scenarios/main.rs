@@ -1,5 +1,6 @@
 //! Whole stories over simulated drives, in process: what a user does, and what the simulators saw.
 
+mod baidu;
 mod basics;
 mod cloud189;
 mod harness;

@@ -265,6 +265,8 @@ columns! {
     aliyundrive = "ali-2",
     pan123 = "123-2",
     pikpak = "pikpak-2",
+    baidu = "baidu-2",
+    cloud189 = "189-2",
     quark = "quark-2",
     uc = "uc-2",
     local = "there",

@@ -49,7 +49,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::drive::{
-    Attempt, AuthMode, ByteStream, Capabilities, Conversation, Cursor, Drive, DriveContext,
+    Attempt, AuthMode, ByteStream, Calls, Capabilities, Conversation, Cursor, Drive, DriveContext,
     EndpointInfo, FieldInfo, Gives, GivesWhen, HashesDue, Node, NodeId, Overwrite, Page,
     PartReceipt, ProviderInfo, Question, Quota, Result, Shared, Status, UploadRequest, UploadRules,
     UploadSession,
@@ -266,6 +266,12 @@ static CAPABILITIES: Capabilities = Capabilities {
     page_size: list::PAGE_SIZE,
     parallel_reads: 4,
     listing_lag_ms: 0,
+    calls: Calls {
+        link: 1,
+        hit: 3,
+        upload: 6,
+        copy: 4,
+    },
     limits: LIMITS,
     read_only: false,
     shared: false,

@@ -3,7 +3,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | this one | state, routes, the gate of every call |
-//! | `args`, `form` | arguments of a call: query, JSON, multipart |
+//! | `args` | arguments of a call: query, JSON, fields of a form |
 //! | `auth` | developer tokens, OAuth pairs |
 //! | `files` | user, lists, detail, infos |
 //! | `change` | mkdir, rename, move, copy, trash, restore, delete |
@@ -61,7 +61,6 @@ mod download;
 mod download_tests;
 mod errors;
 mod files;
-mod form;
 mod slices;
 #[cfg(test)]
 mod tests;

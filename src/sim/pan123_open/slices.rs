@@ -12,10 +12,10 @@ use super::super::body::{ReceiveError, Unread, drain, receive};
 use super::super::content::Blob;
 use super::super::digest::{HashKind, md5_hex};
 use super::super::faults::FaultKind;
+use super::super::form::{FormError, Part, receive_form};
 use super::args::Args;
 use super::errors::{ApiError, ok, plain};
 use super::files::number;
-use super::form::{FormError, Part, receive_form};
 use super::upload::announced;
 use super::{Ctx, Pan123};
 

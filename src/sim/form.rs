@@ -7,10 +7,10 @@ use axum::body::{Body, HttpBody};
 use axum::http::HeaderMap;
 use futures_util::StreamExt;
 
-use super::super::account::Account;
-use super::super::body::BodyFaults;
-use super::super::content::Blob;
-use super::super::recorder::Recorder;
+use super::account::Account;
+use super::body::BodyFaults;
+use super::content::Blob;
+use super::recorder::Recorder;
 
 /// A field longer than this is refused.
 const FIELD: u64 = 64 << 10;
