@@ -11,7 +11,7 @@ use super::verify::{samples, verify};
 use super::work::{Made, Work};
 use crate::content::{ContentRef, RemoteContent};
 use crate::drive::{Content, ErrorKind, Node, OnConflict, Result, UploadRequest};
-use crate::fingerprint::{Kind, Known, Origin};
+use crate::fingerprint::{Fingerprints, Kind, Known, Origin};
 
 impl Work<'_> {
     /// Journals a node that exists now, and verifies it. Returns it as the provider shows it: what
@@ -32,12 +32,7 @@ impl Work<'_> {
         self.check_cancelled()?;
         self.task.progress.call();
         let known = meant.known();
-        let weak = decided_by.iter().any(|kind| {
-            *kind == Kind::Cid
-                || known
-                    .get(*kind)
-                    .is_none_or(|known| !known.origin.is_trusted())
-        });
+        let weak = is_weak(decided_by, &known);
         let mut fresh = self.shown(node, weak).await?;
         for kind in decided_by.iter().filter(|kind| kind.is_strong()) {
             // The provider found the content by this very value: its word about the new node.
@@ -167,4 +162,19 @@ impl Work<'_> {
         );
         Ok(Some((node, result)))
     }
+}
+
+/// Whether a hit by these fingerprints is believed only after samples: one by a window hash, or by
+/// what merely an uploader said. Heads stand beside the hash that decides; alone they decide
+/// nothing.
+fn is_weak(decided_by: &[Kind], known: &Fingerprints) -> bool {
+    let trusted = |kind: &Kind| {
+        known
+            .get(*kind)
+            .is_some_and(|known| known.origin.is_trusted())
+    };
+    let mut strong = decided_by.iter().filter(|kind| kind.is_strong());
+    let decided = decided_by.iter().any(|kind| kind.is_strong());
+    !decided_by.is_empty()
+        && (!decided || decided_by.contains(&Kind::Cid) || strong.any(|kind| !trusted(kind)))
 }

@@ -159,20 +159,17 @@ impl Cell {
         };
         let all = if whole || !hit { size } else { 0 };
         let bytes_from_source = all + sampled;
-        let link = if bytes_from_source + proof > 0 && !warm {
-            source.calls.link
-        } else {
-            0
+        let link = match warm || bytes_from_source + proof == 0 {
+            true => 0,
+            false => source.calls.link,
         };
         // A full read ends with the question whether the source is still the same, unless a hash
         // it vouches for says so.
         let unchanged = u32::from(bytes_from_source >= size && !way.common);
-        let made = if way.class == Class::Copied {
-            target.calls.copy
-        } else if hit {
-            target.calls.hit
-        } else {
-            target.calls.upload
+        let made = match way.class {
+            Class::Copied => target.calls.copy,
+            _ if hit => target.calls.hit,
+            _ => target.calls.upload,
         };
         let compared = if sampled > 0 { target.calls.link } else { 0 };
         Some(Expected {

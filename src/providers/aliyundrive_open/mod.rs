@@ -166,7 +166,7 @@ static CAPABILITIES: Capabilities = Capabilities {
         link: 1,
         hit: 2,
         upload: 3,
-        copy: 2,
+        copy: 3,
     },
     limits: LIMITS,
     read_only: false,

@@ -224,8 +224,8 @@ const OFFICIAL: Capabilities = Capabilities {
     calls: Calls {
         link: 1,
         hit: 3,
-        upload: 5,
-        copy: 3,
+        upload: 6,
+        copy: 7,
     },
     limits: LIMITS,
     read_only: false,

@@ -267,10 +267,10 @@ static CAPABILITIES: Capabilities = Capabilities {
     parallel_reads: 4,
     listing_lag_ms: 0,
     calls: Calls {
-        link: 1,
+        link: 2,
         hit: 3,
-        upload: 6,
-        copy: 4,
+        upload: 5,
+        copy: 7,
     },
     limits: LIMITS,
     read_only: false,

@@ -172,7 +172,7 @@ static CAPABILITIES: Capabilities = Capabilities {
         link: 1,
         hit: 3,
         upload: 5,
-        copy: 2,
+        copy: 4,
     },
     limits: LIMITS,
     read_only: false,

@@ -197,7 +197,7 @@ static CAPABILITIES: Capabilities = Capabilities {
         link: 1,
         hit: 3,
         upload: 7,
-        copy: 3,
+        copy: 5,
     },
     limits: LIMITS,
     read_only: false,
