@@ -13,8 +13,8 @@ pub struct Args {
     /// File in a mount
     #[arg(value_name = "PATH")]
     pub path: std::path::PathBuf,
-    /// Read the content for those that are not computed yet: md5,sha1,... (all without a list)
-    #[arg(long, value_name = "KINDS", num_args = 0..=1, value_delimiter = ',')]
+    /// Read the content for those that are not computed yet: all, or --compute=md5,sha1,...
+    #[arg(long, value_name = "KINDS", num_args = 0..=1, value_delimiter = ',', require_equals = true)]
     pub compute: Option<Vec<String>>,
 }
 
@@ -97,9 +97,9 @@ mod tests {
     #[test]
     fn compute_may_name_kinds() {
         assert_eq!(parsed("panfuse hash /m/f"), ("/m/f".into(), None));
-        let bare = parsed("panfuse hash /m/f --compute");
+        let bare = parsed("panfuse hash --compute /m/f");
         assert_eq!(bare, ("/m/f".into(), Some(vec![])));
-        let named = parsed("panfuse hash /m/f --compute md5,sha1");
+        let named = parsed("panfuse hash --compute=md5,sha1 /m/f");
         assert_eq!(named.1, Some(vec!["md5".into(), "sha1".into()]));
         assert_eq!(wanted(None).unwrap(), [""; 0]);
         assert_eq!(wanted(bare.1).unwrap().len(), Kind::CONTENT.len());

@@ -1,7 +1,8 @@
 //! What an account was asked and how many bytes moved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -36,18 +37,30 @@ impl Stat {
     }
 }
 
+/// Arrivals that are remembered.
+const ARRIVALS: usize = 20_000;
+
 /// The meters of an account.
 #[derive(Default)]
-pub struct Meters(Mutex<Stat>);
+pub struct Meters {
+    stat: Mutex<Stat>,
+    /// The latest requests and when they came, oldest first.
+    arrivals: Mutex<VecDeque<(String, Instant)>>,
+}
 
 impl Meters {
     fn with(&self, change: impl FnOnce(&mut Stat)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.stat.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// A request of `op` came in.
     pub fn request(&self, op: &str) {
         self.with(|stat| *stat.requests.entry(op.to_owned()).or_default() += 1);
+        let mut arrivals = self.arrivals();
+        if arrivals.len() == ARRIVALS {
+            arrivals.pop_front();
+        }
+        arrivals.push_back((op.to_owned(), Instant::now()));
     }
 
     /// Content bytes were sent.
@@ -81,9 +94,20 @@ impl Meters {
         self.with(|stat| stat.refreshes += 1);
     }
 
+    fn arrivals(&self) -> std::sync::MutexGuard<'_, VecDeque<(String, Instant)>> {
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When requests of `op` came, oldest first.
+    pub fn arrivals_of(&self, op: &str) -> Vec<Instant> {
+        let arrivals = self.arrivals();
+        let of_op = arrivals.iter().filter(|(known, _)| known == op);
+        of_op.map(|(_, at)| *at).collect()
+    }
+
     /// The numbers.
     pub fn stat(&self) -> Stat {
-        self.0
+        self.stat
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -92,5 +116,6 @@ impl Meters {
     /// Back to zero.
     pub fn reset(&self) {
         self.with(|stat| *stat = Stat::default());
+        self.arrivals().clear();
     }
 }

@@ -400,6 +400,14 @@ impl World {
         Ok(())
     }
 
+    /// When requests of `op` came since the last reset, oldest first.
+    ///
+    /// # Errors
+    /// No such profile.
+    pub fn arrivals(&self, profile: &str, op: &str) -> Result<Vec<std::time::Instant>> {
+        Ok(self.at(profile)?.1.meters.arrivals_of(op))
+    }
+
     /// Changes a setting of the simulator for one account.
     ///
     /// # Errors

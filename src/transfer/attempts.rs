@@ -57,9 +57,11 @@ impl Engine {
         loop {
             let _turn = if spec.acknowledged || task.promise().is_some() {
                 tokio::select! {
-                    turn = self.turn() => turn,
-                    () = task.cancel.cancelled() => None,
+                    // In this order: nothing is begun once the engine stops.
+                    biased;
                     () = self.stopping().cancelled() => return,
+                    () = task.cancel.cancelled() => None,
+                    turn = self.turn() => turn,
                 }
             } else {
                 None
@@ -94,10 +96,11 @@ impl Engine {
             task.state.send_replace(TaskState::Failed(error));
             drop(_turn);
             tokio::select! {
+                biased;
+                () = self.stopping().cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
                 () = task.again.notified() => {}
                 () = task.cancel.cancelled() => {}
-                () = self.stopping().cancelled() => return,
             }
         }
     }

@@ -11,4 +11,5 @@ mod memory;
 mod plain_user;
 mod random;
 mod rivals;
+mod shares;
 mod tools;

@@ -9,8 +9,10 @@ use panfuse::catalog::Catalog;
 use panfuse::content::{Stage, Volume};
 use panfuse::drive::{DriveContext, DriveError};
 use panfuse::guard::GuardSettings;
-use panfuse::net::{Budget, Clock, CredentialStore, Credentials, Secret, StoreError, SystemClock};
-use panfuse::sim::{SeedSource, World, WorldOptions};
+use panfuse::net::{
+    Budget, ClassLimit, Clock, CredentialStore, Credentials, Secret, StoreError, SystemClock,
+};
+use panfuse::sim::{SeedSource, SimProfile, World, WorldOptions};
 use panfuse::transfer::{Engine, EngineParts, EngineSettings, Journal, TransferResult};
 use panfuse::vfs::{Caller, Close, FsError, FsResult, Settings, Vfs};
 use tempfile::TempDir;
@@ -60,6 +62,8 @@ pub struct RigOptions {
     pub twins: &'static [(&'static str, &'static str)],
     /// The rest of the guards; `threshold` stands apart.
     pub guards: GuardSettings,
+    /// Accounts keep to their declared rates, so many times faster; 0 for no rates.
+    pub pace: f64,
 }
 
 impl Default for RigOptions {
@@ -73,6 +77,7 @@ impl Default for RigOptions {
             clock: Arc::new(SystemClock),
             twins: &[],
             guards: GuardSettings::default(),
+            pace: 0.0,
         }
     }
 }
@@ -329,6 +334,7 @@ async fn build(
             root: None,
             credentials: Arc::new(credential),
             account: format!("{}/{}", profile.provider, profile.account),
+            budget: paced(profile, options.pace),
             ..context(dir, &catalog)
         };
         volumes.push((options.volume)(
@@ -376,6 +382,26 @@ async fn build(
         .unwrap();
     vfs.add_recovered(left);
     vfs
+}
+
+/// The declared rates of an account, `pace` times faster.
+fn paced(profile: &SimProfile, pace: f64) -> Arc<Budget> {
+    let info = panfuse::providers::find(&profile.provider).unwrap();
+    let mut modes = info.auth_modes.iter();
+    let mode = modes.find(|mode| mode.name == profile.auth_mode).unwrap();
+    let limits: Vec<ClassLimit> = match pace {
+        0.0 => Vec::new(),
+        _ => mode
+            .capabilities
+            .limits
+            .iter()
+            .map(|limit| ClassLimit {
+                per_second: limit.per_second * pace,
+                ..*limit
+            })
+            .collect(),
+    };
+    Budget::new(&limits)
 }
 
 fn context(dir: &Path, catalog: &Arc<Catalog>) -> DriveContext {

@@ -2,8 +2,10 @@
 
 mod baidu;
 mod basics;
+mod between;
 mod cloud189;
 mod harness;
+mod large;
 mod matrix;
 mod quark;
 mod safety;

@@ -24,6 +24,8 @@ static SEED: AtomicU64 = AtomicU64::new(10_000);
 /// One end of a cell: a profile in the rig.
 struct End {
     profile: String,
+    /// The account behind it; two profiles may have one.
+    account: String,
     provider: &'static str,
 }
 
@@ -146,12 +148,12 @@ async fn copy(rig: &Rig, source: &End, target: &End, run: &Run) -> Seen {
     if !target.is_local() {
         assert_eq!(done.bytes_to_target, up.bytes_up, "{from} {to}");
     }
-    let own = source.profile == target.profile;
+    let own = source.account == target.account;
     Seen {
         phase: done.phase.to_string(),
         bytes_from_source: done.bytes_from_source,
         bytes_to_target: done.bytes_to_target,
-        // Within one profile every call was counted twice.
+        // Within one account every call was counted twice.
         source_calls: if own { 0 } else { calls(&down) },
         target_calls: calls(&up),
     }
@@ -192,10 +194,12 @@ async fn column(target: &str) {
         .into_iter()
         .map(|profile| End {
             provider: panfuse::providers::find(&profile.provider).unwrap().key,
+            account: format!("{}/{}", profile.provider, profile.account),
             profile: profile.name,
         })
         .collect();
     ends.extend(["here", "there"].map(|name| End {
+        account: format!("local/{name}"),
         profile: name.to_owned(),
         provider: "local",
     }));
@@ -238,7 +242,7 @@ async fn column(target: &str) {
                     continue;
                 }
                 let mut meant = cell.expect(size, hit, warm).unwrap();
-                if from.profile == to.profile {
+                if from.account == to.account {
                     meant.target_calls += std::mem::take(&mut meant.source_calls);
                 }
                 let reads = meant.bytes_from_source + meant.proof_bytes > 0;

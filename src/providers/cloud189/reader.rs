@@ -57,7 +57,7 @@ impl Reader {
             .await
             .map_err(|error| DriveError::new(ErrorKind::Auth, error.to_string()))?;
         let given = |name: &&str| stored.get(*name).is_some_and(|secret| !secret.is_empty());
-        Ok(LOGINS.iter().any(|name| given(&name)))
+        Ok(LOGINS.iter().any(given))
     }
 
     /// The address of a shared file (section 4.8).

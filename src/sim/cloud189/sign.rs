@@ -58,7 +58,7 @@ pub(super) fn open_md5(fields: &[(String, String)], who: (&str, &str), timestamp
 
 /// Bytes of a hex text in any case.
 pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
-    if text.len() % 2 != 0 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if !text.len().is_multiple_of(2) || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
     text.as_bytes()
