@@ -14,7 +14,7 @@ M  fingerprints that are known suffice: no byte is read
 R  fingerprints and small ranges of the content
 D  after one full read of the source
 N  the target cannot be asked: the content is sent
--  the target takes no file
+S  the target decides what it fetches
 What is remembered of a file, from an earlier copy or `panfuse hash --compute`, makes D an M or R.";
 
 /// Its options.
@@ -108,24 +108,41 @@ fn profiles(context: &Context, notes: &mut Vec<String>) -> Result<Vec<Side>, Cli
 }
 
 fn shown(names: &[&str], cells: &[Vec<Cell>], paint: Paint) -> String {
+    let refuses = |column: usize| {
+        let mut ways = cells
+            .iter()
+            .filter_map(|row| row.get(column))
+            .flat_map(|cell| &cell.ways);
+        ways.all(|way| way.class == Class::Refused)
+    };
+    let (closed, open): (Vec<usize>, Vec<usize>) = (0..names.len()).partition(|at| refuses(*at));
     let mut heading = vec!["FROM \\ TO"];
-    heading.extend(names);
+    heading.extend(open.iter().filter_map(|at| names.get(*at)));
     let mut table = Table::new(paint, &heading);
     for (name, row) in names.iter().zip(cells) {
-        let ways = row.iter().map(|cell| letters(&cell.ways));
+        let ways = open
+            .iter()
+            .filter_map(|at| row.get(*at))
+            .map(|cell| letters(&cell.ways));
         table.row(std::iter::once((*name).to_owned()).chain(ways));
     }
     let mut text = table.render();
     text.push('\n');
     text.push_str(&paint.faint(LEGEND));
     text.push('\n');
-    for (column, name) in names.iter().enumerate() {
+    if !closed.is_empty() {
+        let closed: Vec<&str> = closed
+            .iter()
+            .filter_map(|at| names.get(*at).copied())
+            .collect();
+        text.push_str(&format!("\nread-only: {}\n", closed.join(", ")));
+    }
+    for at in open {
+        let Some(name) = names.get(at) else { continue };
         text.push_str(&format!("\nto {name}\n"));
         let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
         for (from, row) in names.iter().zip(cells) {
-            let why = row
-                .get(column)
-                .map_or_else(String::new, |cell| why(&cell.ways));
+            let why = row.get(at).map_or_else(String::new, |cell| why(&cell.ways));
             match reasons.iter_mut().find(|(known, _)| *known == why) {
                 Some((_, sources)) => sources.push(from),
                 None => reasons.push((why, vec![from])),

@@ -65,6 +65,9 @@ pub struct UploadRules {
     pub resumable: bool,
     /// Whether an upload that is not committed is visible in listings (PikPak: pending entry).
     pub visible_before_commit: bool,
+    /// Whether the provider fetches what it wants of the content itself, while its question is open
+    /// ([`super::Drive::fast_upload`] then ends with a hit or an error), and takes no parts.
+    pub pulled: bool,
     /// Largest file in bytes; `None` when there is no known limit.
     pub max_size: Option<u64>,
     /// Whether the provider takes empty files.
@@ -171,6 +174,7 @@ impl Capabilities {
             hashes_due: HashesDue::Never,
             resumable: false,
             visible_before_commit: false,
+            pulled: false,
             max_size: None,
             empty_files: false,
         },
@@ -243,6 +247,7 @@ impl Serialize for Capabilities {
                 "hashes": self.upload.hashes.iter().map(|k| k.to_string()).collect::<Vec<_>>(),
                 "hashes_due": self.upload.hashes_due,
                 "resumable": self.upload.resumable,
+                "pulled": self.upload.pulled,
                 "max_size": self.upload.max_size,
                 "empty_files": self.upload.empty_files,
             },

@@ -118,6 +118,7 @@ pub struct Conversation<'a> {
     budget: ReadBudget,
     spent: AtomicU64,
     name_is_free: bool,
+    watcher: Option<&'a (dyn Fn(u64) + Sync)>,
 }
 
 impl<'a> Conversation<'a> {
@@ -128,7 +129,14 @@ impl<'a> Conversation<'a> {
             budget,
             spent: AtomicU64::new(0),
             name_is_free: false,
+            watcher: None,
         }
+    }
+
+    /// Tells `watcher` of every range that was read, in bytes.
+    pub fn watched_by(mut self, watcher: &'a (dyn Fn(u64) + Sync)) -> Self {
+        self.watcher = Some(watcher);
+        self
     }
 
     /// Tells the driver what the caller knows about the name: a listing of the directory that is
@@ -210,7 +218,11 @@ impl<'a> Conversation<'a> {
             return Ok(Bytes::new());
         }
         self.spend(length)?;
-        collect(self.content.stream(range).await?, length).await
+        let bytes = collect(self.content.stream(range).await?, length).await?;
+        if let Some(watcher) = self.watcher {
+            watcher(length);
+        }
+        Ok(bytes)
     }
 
     fn spend(&self, bytes: u64) -> Result<()> {

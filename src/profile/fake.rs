@@ -30,6 +30,7 @@ static CAPABILITIES: Capabilities = Capabilities {
         hashes_due: HashesDue::Never,
         resumable: false,
         visible_before_commit: false,
+        pulled: false,
         max_size: None,
         empty_files: true,
     },

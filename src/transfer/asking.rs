@@ -7,8 +7,11 @@ use super::work::{Asked, Made, Work};
 use crate::catalog::Listing;
 use crate::content::ContentRef;
 use crate::drive::{
-    Attempt, Content, Conversation, ErrorKind, Node, ReadBudget, Result, UploadRequest,
+    Attempt, Content, Conversation, DriveError, ErrorKind, Node, ReadBudget, Result, UploadRequest,
 };
+
+/// A target that pulls this much or less only wanted proof.
+const PROOF: u64 = 1 << 20;
 
 impl Work<'_> {
     /// P0: a copy within one drive, or a share's node taken over by an account of its provider.
@@ -47,6 +50,55 @@ impl Work<'_> {
             .copy(&remote.node(), &request.parent, &request.name)
             .await;
         self.copied(copied).await
+    }
+
+    /// The target fetches what it wants of the content while its question is open, and nothing else
+    /// is read. Above the threshold it gets no more than a proof.
+    pub(super) async fn let_pull(&self, request: &UploadRequest) -> Result<Made> {
+        let allowed = self.check_threshold();
+        let budget = match allowed {
+            Ok(()) => ReadBudget::All,
+            Err(_) => ReadBudget::SMALL,
+        };
+        let progress = &self.task.progress;
+        progress.plan(self.content.size());
+        let sent = |bytes| progress.sent(bytes);
+        let conversation = Conversation::new(&self.content, budget)
+            .knowing_the_name_is_free(self.is_free(request))
+            .watched_by(&sent);
+        progress.call();
+        let asked = self.volume.drive.fast_upload(request, &conversation);
+        let (node, decided_by) = match (self.interruptible(asked).await, allowed) {
+            (Ok(Attempt::Hit { node, decided_by }), _) => (node, decided_by),
+            (Ok(Attempt::Miss(_)), _) => return Err(DriveError::unsupported("a miss")),
+            (Err(error), Err(refused)) if matches!(error.kind, ErrorKind::OverBudget(_)) => {
+                return Err(refused);
+            }
+            (Err(error), _) => return Err(error),
+        };
+        let phase = match conversation.spent() {
+            0 => Phase::P1,
+            bytes if bytes < self.content.size() && bytes <= PROOF => Phase::P2,
+            _ => Phase::P4,
+        };
+        let strategy = match phase {
+            Phase::P4 => self.strategy(),
+            _ => "fast_upload",
+        };
+        match self.made(&self.content, &node, &decided_by).await {
+            Ok((node, mode)) => Ok(Made {
+                node,
+                phase,
+                strategy,
+                mode,
+            }),
+            Err(error) => {
+                if error.kind == ErrorKind::Verification {
+                    self.take_back(&node, &decided_by).await?;
+                }
+                Err(error)
+            }
+        }
     }
 
     async fn copied(&self, copied: Result<Node>) -> Result<Option<Made>> {

@@ -21,6 +21,8 @@ pub enum Class {
     Ranges,
     /// After one full read.
     Download,
+    /// The target fetches what it wants.
+    Pulled,
     /// The target cannot be asked: streamed.
     Never,
     /// The target takes no file.
@@ -35,6 +37,7 @@ impl Class {
             Class::Metadata => "M",
             Class::Ranges => "R",
             Class::Download => "D",
+            Class::Pulled => "S",
             Class::Never => "N",
             Class::Refused => "-",
         }
@@ -147,7 +150,7 @@ impl Cell {
         let proof = way.reads.unwrap_or(0).min(size);
         let phase = match way.class {
             Class::Copied => Phase::P0,
-            Class::Metadata if hit => Phase::P1,
+            Class::Metadata | Class::Pulled if hit => Phase::P1,
             Class::Ranges if hit => Phase::P2,
             Class::Download if hit => Phase::P3,
             _ => Phase::P4,
@@ -237,6 +240,12 @@ fn way(source: &Side, target: &Side, up_to: Option<u64>) -> Way {
             samples: !vouched(takes, &trusted),
             ..make(Class::Copied, reason)
         };
+    }
+    if takes.upload.pulled {
+        return make(
+            Class::Pulled,
+            "it fetches what it wants, or nothing".to_owned(),
+        );
     }
     // Without a limit any size that is larger than every window will do.
     let size = up_to.unwrap_or(1 << 40);
@@ -334,13 +343,18 @@ fn reason(asking: &Asking, looked_up: &[Kind]) -> String {
         kinds => format!("; one call tells {}", names(kinds)),
     };
     if asking.full {
-        return format!(
-            "asked by {asked}; {} takes one full read{call}",
-            names(&lacking)
+        let (lacking, take) = (
+            names(&lacking),
+            if lacking.len() == 1 { "takes" } else { "take" },
         );
+        return format!("asked by {asked}; {lacking} {take} one full read{call}");
     }
     match asking.bytes {
         0 => format!("asked by {asked}{call}"),
+        bytes if bytes % 1024 == 0 => {
+            let kib = bytes / 1024;
+            format!("asked by {asked} and at most {kib} KiB of the content{call}")
+        }
         bytes => format!("asked by {asked} and at most {bytes} bytes of the content{call}"),
     }
 }

@@ -228,6 +228,9 @@ impl Work<'_> {
         if let Some(made) = self.copy_at_provider(place, request).await? {
             return Ok(made);
         }
+        if self.volume.capabilities().upload.pulled {
+            return self.let_pull(request).await;
+        }
         let questions = self.volume.capabilities().questions;
         if questions.is_empty() || self.content.size() == 0 {
             self.check_threshold()?;

@@ -142,6 +142,7 @@ static CAPABILITIES: Capabilities = Capabilities {
         hashes_due: HashesDue::Never,
         resumable: true,
         visible_before_commit: false,
+        pulled: false,
         max_size: None,
         empty_files: true,
     },

@@ -245,6 +245,7 @@ static CAPABILITIES: Capabilities = Capabilities {
         hashes_due: HashesDue::AtCommit,
         resumable: true,
         visible_before_commit: false,
+        pulled: false,
         max_size: None,
         empty_files: true,
     },

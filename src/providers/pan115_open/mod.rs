@@ -148,6 +148,7 @@ static CAPABILITIES: Capabilities = Capabilities {
         hashes_due: HashesDue::BeforeParts,
         resumable: true,
         visible_before_commit: false,
+        pulled: false,
         max_size: Some(fast::MAX_SIZE),
         empty_files: true,
     },

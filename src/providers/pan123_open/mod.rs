@@ -143,6 +143,7 @@ static CAPABILITIES: Capabilities = Capabilities {
         hashes_due: HashesDue::BeforeParts,
         resumable: true,
         visible_before_commit: false,
+        pulled: false,
         max_size: Some(create::MAX_FILE),
         empty_files: true,
     },

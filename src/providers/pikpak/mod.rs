@@ -171,6 +171,7 @@ static CAPABILITIES: Capabilities = Capabilities {
         hashes_due: HashesDue::BeforeParts,
         resumable: true,
         visible_before_commit: true,
+        pulled: false,
         max_size: None,
         empty_files: true,
     },
