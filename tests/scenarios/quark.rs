@@ -1,6 +1,9 @@
 //! Quark and UC among other drives: contents they know and do not know, shares, and listings that
 //! show a write late.
 
+use panfuse::drive::ErrorKind;
+use panfuse::sim::{Fault, FaultKind};
+
 use super::harness::{Rig, RigOptions};
 
 const WITH_ALI: &[&str] = &["aliyundrive_open", "quark", "uc"];
@@ -215,5 +218,66 @@ async fn a_directory_of_a_share_is_saved_without_moving_a_byte() {
         let mine = rig.ino(&format!("{short}/season")).await.unwrap();
         let other = rig.ino(&format!("{short}-2")).await.unwrap();
         assert!(rig.vfs.save_shared(mine, other).await.is_err());
+    }
+}
+
+/// The gateway's wall (412) is waited for once; then the account rests, over a restart too, and no
+/// other account does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wall_rests_the_account_over_a_restart_and_the_others_go_on() {
+    let mut rig = Rig::new(WITH_ALI).await;
+    for short in BOTH {
+        rig.seed(short, "/d/a", 10, 1);
+        rig.names(short).await;
+        rig.seed(&format!("{short}-2"), "/d/b", 10, 2);
+    }
+    for short in BOTH {
+        rig.world.reset(short).unwrap();
+        let wall = Fault::always("list", FaultKind::Status, "412");
+        rig.world.fault(short, wall).unwrap();
+        for _ in 0..3 {
+            let dir = rig.ino(&format!("{short}/d")).await.unwrap();
+            let error = rig.vfs.opendir(dir).await.unwrap_err();
+            assert_eq!(error.errno, libc::EBUSY, "{short}");
+            let cause = error.cause.unwrap();
+            assert_eq!(cause.kind, ErrorKind::Risk, "{cause}");
+            assert!(cause.hint().is_some(), "{cause}");
+            assert_eq!(rig.stat(short).count("list"), 2, "{short}: asked again");
+        }
+        assert_eq!(rig.names(&format!("{short}-2/d")).await, ["b"]);
+    }
+    for short in BOTH {
+        rig.world.reset(short).unwrap();
+    }
+    rig.restart().await;
+    for short in BOTH {
+        let dir = rig.ino(&format!("{short}/d")).await.unwrap();
+        let error = rig.vfs.opendir(dir).await.unwrap_err();
+        assert_eq!(error.errno, libc::EBUSY, "{short}: forgotten by a restart");
+        assert_eq!(rig.stat(short).total(), 0, "{short}");
+        assert_eq!(rig.names(&format!("{short}-2/d")).await, ["b"]);
+    }
+}
+
+/// A cookie that expires in the middle of a copy is renewed once, and the copy goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cookie_that_expires_in_the_middle_of_a_copy_is_renewed_once() {
+    let rig = Rig::new(WITH_ALI).await;
+    for (seed, short) in (120..).zip(BOTH) {
+        rig.seed("ali", &format!("/{short}.bin"), 6_000_001, seed);
+    }
+    for short in BOTH {
+        let (from, to) = (format!("/{short}.bin"), "/on.bin");
+        rig.names(short).await;
+        rig.world.reset(short).unwrap();
+        let expired = Fault::once("auth", FaultKind::ExpireToken, "");
+        rig.world.fault(short, expired).unwrap();
+        rig.cp(&format!("ali{from}"), &format!("{short}{to}"))
+            .await
+            .unwrap();
+        rig.settle().await;
+        assert_same(&rig, ("ali", &from), (short, to), 6_000_001);
+        let stat = rig.stat(short);
+        assert_eq!((stat.refreshes, stat.bytes_up), (1, 6_000_001), "{short}");
     }
 }
