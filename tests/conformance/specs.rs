@@ -60,6 +60,80 @@ const CLOUD189_KNOBS: &[(&str, &str)] = &[("task_polls", "1"), ("task_ms", "10")
 /// Life of an access token (sheet 189cloud, 2.6).
 const CLOUD189_TOKEN_MS: i64 = 7 * 86_400_000;
 
+const QUARK: Spec = Spec {
+    key: "quark",
+    short: "quark",
+    share: false,
+    reads: true,
+    list: "list",
+    link: "link",
+    download: "download",
+    part: "part",
+    commit: "finish",
+    // The upload is gone (31003).
+    refusal: (FaultKind::CommitFail, ""),
+    knobs: QUARK_KNOBS,
+    part_size: 1 << 20,
+    single: 0,
+    space: "total_size",
+    secret: "cookie",
+    rotates: false,
+    token_ms: QUARK_TOKEN_MS,
+    // "Abort: none known" (sheet quark, 7).
+    lasting: |_| true,
+    part_links: false,
+};
+
+const BAIDU: Spec = Spec {
+    key: "baidu_netdisk",
+    short: "baidu",
+    share: false,
+    reads: true,
+    list: "list",
+    link: "link",
+    download: "download",
+    part: "upload_part",
+    commit: "create",
+    // The slices do not make a file (10).
+    refusal: (FaultKind::CommitFail, ""),
+    knobs: &[],
+    part_size: 4 << 20,
+    single: 0,
+    space: "total_size",
+    secret: "access_token",
+    rotates: true,
+    token_ms: 30 * 86_400_000,
+    // "Abort: none; unfinished sessions expire" (sheet baidu_netdisk, 7.3).
+    lasting: |_| true,
+    part_links: false,
+};
+
+const CLOUD_189: Spec = Spec {
+    key: "189cloud",
+    short: "189",
+    share: false,
+    reads: true,
+    list: "list",
+    link: "link",
+    download: "download",
+    part: "part",
+    commit: "complete",
+    // The assembled file is not what was declared.
+    refusal: (FaultKind::CommitFail, ""),
+    knobs: CLOUD189_KNOBS,
+    // The driver's table of slices is the provider's (sheet 189cloud, 6.1).
+    part_size: 10 << 20,
+    single: 0,
+    space: "total_size",
+    secret: "access_token",
+    // A session is made for the access token; the refresh token is for when that ends.
+    rotates: false,
+    token_ms: CLOUD189_TOKEN_MS,
+    // No call ends an upload: what is left is forgotten (sheet 189cloud, 7).
+    lasting: |_| true,
+    part_links: true,
+};
+
 const SPECS: &[Spec] = &[
     Spec {
         key: "115_open",
@@ -148,193 +222,44 @@ const SPECS: &[Spec] = &[
         lasting: |_| false,
         part_links: false,
     },
-    Spec {
-        key: "189cloud",
-        short: "189",
-        share: false,
-        reads: true,
-        list: "list",
-        link: "link",
-        download: "download",
-        part: "part",
-        commit: "complete",
-        // The assembled file is not what was declared.
-        refusal: (FaultKind::CommitFail, ""),
-        knobs: CLOUD189_KNOBS,
-        // The driver's table of slices is the provider's (sheet 189cloud, 6.1).
-        part_size: 10 << 20,
-        single: 0,
-        space: "total_size",
-        secret: "access_token",
-        // A session is made for the access token; the refresh token is for when that ends.
-        rotates: false,
-        token_ms: CLOUD189_TOKEN_MS,
-        // No call ends an upload: what is left is forgotten (sheet 189cloud, 7).
-        lasting: |_| true,
-        part_links: true,
-    },
+    CLOUD_189,
     Spec {
         key: "189cloud/share",
-        short: "189",
         share: true,
         // "Download from a share without saving: logged in" (sheet 189cloud, 4.8).
         reads: false,
-        list: "list",
-        link: "link",
-        download: "download",
-        part: "part",
-        commit: "complete",
-        // The assembled file is not what was declared.
-        refusal: (FaultKind::CommitFail, ""),
-        knobs: CLOUD189_KNOBS,
-        // The driver's table of slices is the provider's (sheet 189cloud, 6.1).
-        part_size: 10 << 20,
-        single: 0,
-        space: "total_size",
-        secret: "access_token",
-        rotates: false,
         token_ms: 0,
-        // No call ends an upload: what is left is forgotten (sheet 189cloud, 7).
-        lasting: |_| true,
         part_links: false,
+        ..CLOUD_189
     },
-    Spec {
-        key: "quark",
-        short: "quark",
-        share: false,
-        reads: true,
-        list: "list",
-        link: "link",
-        download: "download",
-        part: "part",
-        commit: "finish",
-        // The upload is gone (31003).
-        refusal: (FaultKind::CommitFail, ""),
-        knobs: QUARK_KNOBS,
-        part_size: 1 << 20,
-        single: 0,
-        space: "total_size",
-        secret: "cookie",
-        rotates: false,
-        token_ms: QUARK_TOKEN_MS,
-        // "Abort: none known" (sheet quark, 7).
-        lasting: |_| true,
-        part_links: false,
-    },
+    QUARK,
     Spec {
         key: "quark/share",
-        short: "quark",
         share: true,
-        reads: true,
         list: "share_list",
-        link: "link",
-        download: "download",
-        part: "part",
-        commit: "finish",
-        // The upload is gone (31003).
-        refusal: (FaultKind::CommitFail, ""),
-        knobs: QUARK_KNOBS,
-        part_size: 1 << 20,
-        single: 0,
-        space: "total_size",
-        secret: "cookie",
-        rotates: false,
-        token_ms: QUARK_TOKEN_MS,
-        // "Abort: none known" (sheet quark, 7).
-        lasting: |_| true,
-        part_links: false,
+        ..QUARK
     },
     Spec {
         key: "uc",
         short: "uc",
-        share: false,
-        reads: true,
-        list: "list",
-        link: "link",
-        download: "download",
-        part: "part",
-        commit: "finish",
-        // The upload is gone (31003).
-        refusal: (FaultKind::CommitFail, ""),
-        knobs: QUARK_KNOBS,
-        part_size: 1 << 20,
-        single: 0,
-        space: "total_size",
-        secret: "cookie",
-        rotates: false,
-        token_ms: QUARK_TOKEN_MS,
-        // "Abort: none known" (sheet quark, 7).
-        lasting: |_| true,
-        part_links: false,
+        ..QUARK
     },
     Spec {
         key: "uc/share",
         short: "uc",
         share: true,
-        reads: true,
         list: "share_list",
-        link: "link",
-        download: "download",
-        part: "part",
-        commit: "finish",
-        // The upload is gone (31003).
-        refusal: (FaultKind::CommitFail, ""),
-        knobs: QUARK_KNOBS,
-        part_size: 1 << 20,
-        single: 0,
-        space: "total_size",
-        secret: "cookie",
-        rotates: false,
-        token_ms: QUARK_TOKEN_MS,
-        // "Abort: none known" (sheet quark, 7).
-        lasting: |_| true,
-        part_links: false,
+        ..QUARK
     },
-    Spec {
-        key: "baidu_netdisk",
-        short: "baidu",
-        share: false,
-        reads: true,
-        list: "list",
-        link: "link",
-        download: "download",
-        part: "upload_part",
-        commit: "create",
-        // The slices do not make a file (10).
-        refusal: (FaultKind::CommitFail, ""),
-        knobs: &[],
-        part_size: 4 << 20,
-        single: 0,
-        space: "total_size",
-        secret: "access_token",
-        rotates: true,
-        token_ms: 30 * 86_400_000,
-        // "Abort: none; unfinished sessions expire" (sheet baidu_netdisk, 7.3).
-        lasting: |_| true,
-        part_links: false,
-    },
+    BAIDU,
     Spec {
         key: "baidu_netdisk/cookie",
-        short: "baidu",
-        share: false,
-        reads: true,
-        list: "list",
-        link: "link",
-        download: "download",
-        part: "upload_part",
-        commit: "create",
-        // The slices do not make a file (10).
-        refusal: (FaultKind::CommitFail, ""),
         knobs: &[("web_params", "required")],
-        part_size: 4 << 20,
-        single: 0,
-        space: "total_size",
         secret: "cookie",
         rotates: false,
         // Cookies are not renewed (sheet baidu_netdisk, 2.5).
         token_ms: 0,
-        lasting: |_| true,
-        part_links: false,
+        ..BAIDU
     },
     Spec {
         key: "local",
