@@ -227,12 +227,7 @@ fn tokens_in(answer: &Value) -> Option<(FreshTokens, Option<String>)> {
 }
 
 /// What the account service's refusal means.
-fn refusal(
-    op: &str,
-    status: u16,
-    pause: Option<Duration>,
-    answer: Option<&Value>,
-) -> DriveError {
+fn refusal(op: &str, status: u16, pause: Option<Duration>, answer: Option<&Value>) -> DriveError {
     use ErrorKind as K;
     let field = |key: &str| answer.map_or_else(String::new, |answer| decode::text(&answer[key]));
     let (name, told) = (field("error"), field("error_description"));

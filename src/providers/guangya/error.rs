@@ -216,7 +216,10 @@ mod tests {
         let answer = json!({"code":156,"msg":"上传已完成","data":{"taskId":"up-1001"}});
         assert_eq!(read(answer.clone(), &[]), None);
         let reply = read(answer, &[INSTANT]).unwrap();
-        assert_eq!((reply.code, &reply.data["taskId"]), (156, &json!("up-1001")));
+        assert_eq!(
+            (reply.code, &reply.data["taskId"]),
+            (156, &json!("up-1001"))
+        );
     }
 
     fn of(status: u16, body: &str) -> DriveError {
@@ -255,7 +258,10 @@ mod tests {
         assert_eq!(unknown.account, AccountEffect::Refresh);
         assert_eq!(unknown.code.as_deref(), Some("9999"));
         assert_eq!(of(200, r#"{"code":9999}"#).kind, ErrorKind::Provider);
-        assert_eq!(of(200, r#"{"code":0,"msg":"no"}"#).kind, ErrorKind::Provider);
+        assert_eq!(
+            of(200, r#"{"code":0,"msg":"no"}"#).kind,
+            ErrorKind::Provider
+        );
     }
 
     #[test]

@@ -125,12 +125,7 @@ enum Answer {
     Open(Ticket),
 }
 
-async fn first(
-    api: &Api,
-    request: &UploadRequest,
-    hashes: Hashes<'_>,
-    by: Kind,
-) -> Result<Answer> {
+async fn first(api: &Api, request: &UploadRequest, hashes: Hashes<'_>, by: Kind) -> Result<Answer> {
     let asked = match ask(api, request, hashes).await {
         // It does not take the hashes, or not the rest either: then the upload will be told.
         Err(error) if error.code.as_deref() == Some("112") => {

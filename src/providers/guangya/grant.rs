@@ -110,8 +110,8 @@ impl Grant {
         let ended = self
             .expires
             .is_some_and(|at| at.saturating_sub(MARGIN_MS) <= now);
-        let idle = !self.used.load(Ordering::Relaxed)
-            && now.saturating_sub(self.received) > UNUSED_MS;
+        let idle =
+            !self.used.load(Ordering::Relaxed) && now.saturating_sub(self.received) > UNUSED_MS;
         !ended && !idle
     }
 

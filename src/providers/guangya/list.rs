@@ -196,7 +196,10 @@ pub async fn stat(api: &Api, id: &NodeId) -> Result<Node> {
     }
     let node = node(entry, None)?;
     if node.id != *id {
-        return Err(DriveError::bad_answer("stat", "another file than asked for"));
+        return Err(DriveError::bad_answer(
+            "stat",
+            "another file than asked for",
+        ));
     }
     Ok(node)
 }
@@ -344,7 +347,9 @@ mod tests {
             entries: Vec::new(),
             more: true,
         };
-        let first = At::read(None).unwrap().page(&full, vec![node("1"), node("2")]);
+        let first = At::read(None)
+            .unwrap()
+            .page(&full, vec![node("1"), node("2")]);
         let next = first.next.unwrap();
         let at = At::read(Some(next)).unwrap();
         assert_eq!(at.number, 1);

@@ -32,6 +32,9 @@ const UNNAMED: u32 = 5;
 /// looks more.
 const GONE: u32 = 3;
 
+/// Pause before a token call with a lost answer is repeated.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// Looks in a row that may fail.
 const FAILURES: u32 = 3;
 
@@ -91,8 +94,9 @@ pub async fn ask(api: &Api, request: &UploadRequest, hashes: Hashes<'_>) -> Resu
     let mut again = true;
     loop {
         let path = "/userres/v1/get_res_center_token";
-        let call = Call::new("upload_token", path, body.clone());
-        let call = call.accept(&[INSTANT]).once();
+        let call = Call::new("upload_token", path, body.clone()).accept(&[INSTANT]);
+        // Without hashes nothing but an invisible task can come of it: it may be repeated.
+        let call = if hashes.none() { call } else { call.once() };
         let error = match api.reply(call).await {
             Ok(reply) => {
                 let task = decode::nonempty(&reply.data["taskId"])
@@ -112,15 +116,21 @@ pub async fn ask(api: &Api, request: &UploadRequest, hashes: Hashes<'_>) -> Resu
         if !lost && (again || error.kind != ErrorKind::Exists) {
             return Err(error);
         }
-        if !hashes.none()
-            && let Some(node) = find_own(api, request, hashes, since).await?
-        {
-            return Ok(Asked::Made(Box::new(node)));
-        }
-        if !lost || !again {
+        if hashes.none() {
             return Err(error);
         }
+        if let Some(node) = find_own(api, request, hashes, since).await? {
+            return Ok(Asked::Made(Box::new(node)));
+        }
+        if !lost {
+            return Err(error);
+        }
+        if !again {
+            // Nothing was made: whoever asked may do so again.
+            return Err(error.retry(Retry::Backoff));
+        }
         again = false;
+        tokio::time::sleep(AGAIN).await;
     }
 }
 

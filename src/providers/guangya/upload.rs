@@ -13,7 +13,7 @@ use crate::drive::{
     AccountEffect, DriveError, ErrorKind, Node, PartReceipt, Result, UploadRequest, UploadSession,
     decode, patience,
 };
-use crate::net::retry;
+use crate::net::{Retry, retry};
 use crate::providers::oss::{OssCredentials, OssUpload};
 
 const MIB: u64 = 1 << 20;
@@ -154,7 +154,7 @@ pub async fn resume(
     match key {
         Ok(Access::Whole) => return Ok(Some(finished(request, session))),
         Ok(Access::Open(grant)) => grant.place().store(&mut session.state),
-        Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Invalid) => {
+        Err(error) if is_final(&error) => {
             // Done, or gone: the task itself says.
             if let State::Done(_) = look(api, &task).await? {
                 return Ok(Some(finished(request, session)));
@@ -194,6 +194,13 @@ pub async fn resume(
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whether the service refuses the task, whatever it calls that, and not us.
+fn is_final(error: &DriveError) -> bool {
+    use ErrorKind as K;
+    error.retry == Retry::Never
+        && !matches!(error.kind, K::Auth | K::Risk | K::Network | K::Timeout)
 }
 
 /// The session of content that the service has: nothing is left to send.
@@ -240,11 +247,7 @@ pub async fn put_part(
     Ok(sent.unwrap_or_else(|| receipt(number, size)))
 }
 
-async fn list_parts(
-    api: &Api,
-    state: &Value,
-    upload_id: &str,
-) -> Result<Option<Vec<PartReceipt>>> {
+async fn list_parts(api: &Api, state: &Value, upload_id: &str) -> Result<Option<Vec<PartReceipt>>> {
     store(api, state, |object, key| async move {
         object.list_parts(&key, upload_id).await
     })

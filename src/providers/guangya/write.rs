@@ -36,9 +36,7 @@ pub async fn mkdir(api: &Api, parent: &NodeId, name: &str) -> Result<Node> {
         // The answer was lost: a directory of that name that is as young as the call is ours.
         Err(error) if may_be_done(&error) => {
             let own = list::find(api, parent, |node| {
-                node.is_dir()
-                    && node.name == name
-                    && node.created >= since.saturating_sub(SKEW_MS)
+                node.is_dir() && node.name == name && node.created >= since.saturating_sub(SKEW_MS)
             });
             own.await.map_err(|_| error.clone())?.ok_or(error)
         }
@@ -54,15 +52,12 @@ pub async fn mkdir(api: &Api, parent: &NodeId, name: &str) -> Result<Node> {
 }
 
 /// The directory of an answer; what it leaves out is known from the request.
-fn made_dir(
-    api: &Api,
-    parent: &NodeId,
-    name: &str,
-    stored: &str,
-    mut data: Value,
-) -> Result<Node> {
+fn made_dir(api: &Api, parent: &NodeId, name: &str, stored: &str, mut data: Value) -> Result<Node> {
     if decode::nonempty(&data["fileId"]).is_none() {
-        return Err(DriveError::bad_answer("mkdir", format!("no id for {name:?}")));
+        return Err(DriveError::bad_answer(
+            "mkdir",
+            format!("no id for {name:?}"),
+        ));
     }
     if decode::nonempty(&data["fileName"]).is_none() {
         data["fileName"] = json!(stored);
@@ -103,12 +98,10 @@ async fn send_rename(api: &Api, id: &NodeId, name: &str, stored: &str) -> Result
     match api.call(call).await {
         Ok(_) => Ok(()),
         // Perhaps it has this name already, from a call whose answer was lost.
-        Err(error) if error.kind == ErrorKind::Exists => {
-            match list::stat(api, id).await {
-                Ok(now) if now.name == name => Ok(()),
-                _ => Err(error),
-            }
-        }
+        Err(error) if error.kind == ErrorKind::Exists => match list::stat(api, id).await {
+            Ok(now) if now.name == name => Ok(()),
+            _ => Err(error),
+        },
         Err(error) => Err(error),
     }
 }
