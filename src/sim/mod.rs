@@ -25,6 +25,7 @@ pub mod clock;
 mod content;
 mod digest;
 mod faults;
+pub mod guangya;
 mod inventory;
 mod meters;
 pub mod oss;
@@ -63,6 +64,7 @@ pub static SIMULATORS: &[SimulatorInfo] = &[
     pikpak::INFO,
     quark_uc::QUARK,
     quark_uc::UC,
+    guangya::INFO,
 ];
 
 /// Starts a world of the simulators that the options name.
