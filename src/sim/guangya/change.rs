@@ -46,7 +46,7 @@ impl Ctx<'_> {
         let mut tree = self.account.tree();
         let parent = self.folder(&tree, self.args.text("parentId")?)?;
         if let Some((id, error)) = taken(&tree, &parent, name) {
-            let told = error.code() == 159 && self.turn % 2 == 0;
+            let told = error.code() == 159 && self.form(2, 2) == 0;
             return Err(match told {
                 true => error.with(json!({ "fileId": id })),
                 false => error,

@@ -80,8 +80,8 @@ impl ApiError {
     }
 
     /// 143 or 146: there is no such file.
-    pub(super) fn missing(turn: u64) -> ApiError {
-        let code = if turn % 2 == 1 { 146 } else { 143 };
+    pub(super) fn missing(form: u64) -> ApiError {
+        let code = if form == 0 { 143 } else { 146 };
         ApiError::new(code, "文件不存在")
     }
 
@@ -146,8 +146,8 @@ impl ApiError {
         ApiError { http, ..error }.respond(0, 200)
     }
 
-    /// As an answer. `http` is the status of refusals that have none of their own; in turns the
-    /// code is a text.
+    /// As an answer. `http` is the status of refusals that have none of their own; with
+    /// some turns the code is a text.
     pub(super) fn respond(self, turn: u64, http: u16) -> Response {
         let code = match turn % 3 {
             2 => json!(self.code.to_string()),

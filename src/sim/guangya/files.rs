@@ -77,7 +77,7 @@ impl Ctx<'_> {
     /// An entry that is there and not in the trash.
     pub(super) fn entry<'t>(&self, tree: &'t Tree, id: &str) -> Result<&'t Node, ApiError> {
         let node = tree.get(id).filter(|node| !node.parent.is_empty());
-        let node = node.ok_or_else(|| ApiError::missing(self.turn))?;
+        let node = node.ok_or_else(|| ApiError::missing(self.form(1, 2)))?;
         match in_trash(tree, id) {
             true => Err(ApiError::deleted()),
             false => Ok(node),

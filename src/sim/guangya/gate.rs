@@ -57,7 +57,7 @@ pub(super) struct Ctx<'a> {
     pub account: Arc<Account>,
     pub op: &'static str,
     pub args: Args,
-    /// The number of its answer, for what comes in turns.
+    /// Draws the forms of its answer.
     pub turn: u64,
 }
 
@@ -245,6 +245,11 @@ impl Ctx<'_> {
             "resume_token" => self.resume_token(),
             _ => Ok(self.quota()),
         }
+    }
+
+    /// Which of `of` forms the answer has in some `aspect`: the first where it is plain.
+    pub(super) fn form(&self, aspect: u32, of: u64) -> u64 {
+        self.turn.rotate_right(aspect * 8) % of.max(1)
     }
 
     /// Milliseconds since 1970 by the world's clock.

@@ -48,6 +48,11 @@ impl Import {
             due: now.saturating_add(number(account, "import_ms", 3000)),
         }
     }
+
+    /// Whether nobody sent its bytes.
+    pub(super) fn is_flash(&self) -> bool {
+        self.flash
+    }
 }
 
 impl Guangya {

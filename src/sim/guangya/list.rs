@@ -139,7 +139,7 @@ impl Ctx<'_> {
         let total = rows.len();
         let shown = self.cut(rows, page);
         let mut data = Map::new();
-        match (self.knob("total").as_str(), self.turn % 3) {
+        match (self.knob("total").as_str(), self.form(2, 3)) {
             ("zero", _) | ("mixed", 1) => {
                 data.insert("total".to_owned(), json!(0));
             }
@@ -154,7 +154,7 @@ impl Ctx<'_> {
         };
         if self.struck(FaultKind::NullList) {
             data.insert("list".to_owned(), Value::Null);
-        } else if list.is_empty() && self.turn % 2 == 1 {
+        } else if list.is_empty() && self.form(3, 2) == 1 {
             // An empty folder may have neither list nor total.
             data.clear();
         } else {

@@ -31,12 +31,12 @@
 //! `expire_token` (118), `expire_link` (`download`: 403, for good), `truncated_page` (`list`,
 //! `trash_list`, `search`: half a page, the next goes on where it ended), `null_list` (the same),
 //! `lag` (`list`), `commit_fail` (`task`: status 3; argument `-1`: status -1; another number:
-//! status 2 with that code in its detail. `upload_info`: no file id for good; with a number:
+//! status 2 with that code in its detail; `upload_info`: no file id for good; with a number:
 //! that code).
 //!
 //! | setting | default | meaning |
 //! |---|---|---|
-//! | `forms` | mixed | `plain`: every answer in its first documented form. Mixed: in turns `code` is missing, a text, or `msg` is `ok` or empty; an empty listing has no `list`; `provider` is a number or a text; credentials lie in `creds` or beside it; `endPoint` with the bucket or without; `fullEndPoint` missing; 143 or 146; a flash check brings a new task id |
+//! | `forms` | mixed | `plain`: every answer in its first documented form. Mixed, by lot: `code` is missing, a text, or `msg` is `ok` or empty; an empty listing has no `list`; `provider` is a number or a text; credentials lie in `creds` or beside it; `endPoint` with the bucket or without; `fullEndPoint` missing; 143 or 146; a flash check brings a new task id |
 //! | `total` | exact | of listings: `zero`, `absent`, `mixed` |
 //! | `prefixes` | both | `current` or `old`: the other prefix is HTTP 404 |
 //! | `error_status` | 200 | HTTP status of refusals that are not of the login |
@@ -56,7 +56,7 @@
 //! | `max_page` | 1000 | larger `pageSize` is 112 |
 //! | `max_batch` | 1000 | ids per call |
 //! | `fresh_gcid_ms` | 0 | so long a new file shows no gcid |
-//! | `task` | async | `sync`: no `taskId`, done with the call; `mixed`: in turns |
+//! | `task` | async | `sync`: no `taskId`, done with the call; `mixed`: by lot |
 //! | `task_polls`, `task_ms` | 1, 3000 | polls that find a task running; after so long it is done without |
 //! | `move_collision` | fail | a taken name ends the task with 159 or 160 in its detail; `rename`: `name(1)` |
 //! | `import_polls`, `import_ms` | 1, 3000 | polls answered 147; after so long the file is there without |
@@ -92,6 +92,7 @@ use axum::Router;
 use serde_json::{Value, json};
 
 use super::account::Account;
+use super::content::mix;
 use super::digest::HashKind;
 use super::oss::Oss;
 use super::simulator::{Kit, SimProfile, Simulator, SimulatorInfo};
@@ -134,7 +135,7 @@ pub struct Guangya {
     oss: Arc<Oss>,
     state: Mutex<State>,
     streams: download::Streams,
-    /// Counts answers, for what comes in turns.
+    /// Counts answers.
     turns: AtomicU64,
     /// What links are signed with.
     secret: String,
@@ -166,11 +167,12 @@ impl Guangya {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of this answer; always 0 with the setting `forms` at `plain`.
+    /// What draws the forms of this answer: the same in each world, but no rhythm that a client
+    /// could fall into step with. Always 0 with the setting `forms` at `plain`.
     fn turn(&self, account: &Account) -> u64 {
         match account.knobs.text("forms").as_deref() {
             Some("plain") => 0,
-            _ => self.turns.fetch_add(1, Ordering::Relaxed),
+            _ => mix(self.turns.fetch_add(1, Ordering::Relaxed)),
         }
     }
 

@@ -171,7 +171,7 @@ impl Ctx<'_> {
     fn submit(&self, work: Work) -> Result<Value, ApiError> {
         let at_once = match self.knob("task").as_str() {
             "sync" => true,
-            "mixed" => self.turn % 2 == 1,
+            "mixed" => self.form(2, 2) == 1,
             _ => false,
         };
         if at_once {
@@ -245,7 +245,7 @@ impl Ctx<'_> {
             let tree = self.account.tree();
             for id in &ids {
                 let node = tree.get(id).filter(|node| !node.parent.is_empty());
-                match node.ok_or_else(|| ApiError::missing(self.turn))? {
+                match node.ok_or_else(|| ApiError::missing(self.form(1, 2)))? {
                     node if node.trashed.is_some() => {}
                     _ => return Err(ApiError::parameter("fileIds")),
                 }

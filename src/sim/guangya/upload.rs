@@ -144,7 +144,7 @@ impl Ctx<'_> {
         let hit = self.known_at_once(&claims, size).await;
         let id = self.upload_id();
         let key = format!("upload/2026/{}", self.sim.kit.ids.hex(32));
-        let provider = match self.turn % 2 {
+        let provider = match self.form(2, 2) {
             1 => json!("1"),
             _ => json!(1),
         };
@@ -204,7 +204,7 @@ impl Ctx<'_> {
         Stage::Importing(Import::start(&self.account, blob, gcid, true, self.now()))
     }
 
-    /// Credentials for one object, and where it goes; in turns another form.
+    /// Credentials for one object, and where it goes; in one of their forms.
     fn credentials(&self, key: &str) -> Map<String, Value> {
         let life = self.number("sts_life_s", 3600).saturating_mul(1000);
         let sts = self.sim.oss.issue(&self.account, BUCKET, Some(key), life);
@@ -215,12 +215,12 @@ impl Ctx<'_> {
         put("bucketName", json!(BUCKET));
         put(
             "endPoint",
-            match self.turn % 2 {
+            match self.form(3, 2) {
                 1 => json!(format!("{BUCKET}.{host}")),
                 _ => json!(host),
             },
         );
-        if self.turn % 3 != 2 {
+        if self.form(4, 3) != 2 {
             let full = format!("{}/oss/{BUCKET}", self.sim.kit.base);
             put("fullEndPoint", json!(full));
         }
@@ -228,7 +228,7 @@ impl Ctx<'_> {
             "accessKeyID": sts.access_key_id, "secretAccessKey": sts.access_key_secret,
             "sessionToken": sts.security_token, "expiration": rfc3339(sts.expires),
         });
-        match self.turn % 4 {
+        match self.form(5, 4) {
             3 => data.extend(creds.as_object().cloned().unwrap_or_default()),
             _ => {
                 put("creds", creds);
@@ -241,10 +241,15 @@ impl Ctx<'_> {
     pub(super) async fn flash_check(&self) -> Result<Value, ApiError> {
         let id = self.args.required("taskId")?;
         let sent = Claims::read(&self.args)?;
-        let size = self.upload(id, |upload| match upload.stage {
-            Stage::New => Ok(upload.size),
+        let size = self.upload(id, |upload| match &upload.stage {
+            Stage::New => Ok(Some(upload.size)),
+            Stage::Importing(import) if import.is_flash() => Ok(None),
             _ => Err(ApiError::parameter("taskId")),
         })?;
+        let Some(size) = size else {
+            // Asked again: the first answer may have been lost.
+            return Ok(json!({ "taskId": id, "canFlashUpload": true }));
+        };
         if size < SMALL {
             return Err(ApiError::parameter("fileSize"));
         }
@@ -280,7 +285,7 @@ impl Ctx<'_> {
             return Ok(json!({ "taskId": id, "canFlashUpload": false }));
         }
         let mut told = id.to_owned();
-        if self.turn % 2 == 1 {
+        if self.form(2, 2) == 1 {
             told = self.upload_id();
             let mut state = self.sim.state();
             if let Some(upload) = state.uploads.remove(id) {
@@ -341,7 +346,7 @@ impl Ctx<'_> {
             }
         })?;
         let mut data = self.credentials(&key);
-        if self.turn % 2 == 1 {
+        if self.form(6, 2) == 1 {
             // Where it goes did not change, so it may be left out.
             for known in ["region", "bucketName", "endPoint", "fullEndPoint"] {
                 data.remove(known);

@@ -240,7 +240,7 @@ async fn paths_methods_and_bodies() {
         "/userres/v1/file/nothing",
         "/assets/v1/file/get_file_list",
         "/v1/user/me",
-        "/",
+        "/x",
     ] {
         assert_eq!(status(unknown).await, 404, "{unknown}");
     }
@@ -278,25 +278,25 @@ async fn throttled_calls_do_nothing() {
 
     client.set("calls_per_second", "1");
     let mut refused = 0;
-    for _ in 0..3 {
+    for _ in 0..10 {
         let (status, answer) = client.call("file/create_dir", body.clone()).await;
         refused += u32::from(code(&answer) == 120 && status == 200);
     }
     assert!(refused >= 1);
     client.set("throttle", "429");
     let mut refused = 0;
-    for _ in 0..3 {
+    for _ in 0..10 {
         refused += u32::from(client.call("file/create_dir", body.clone()).await.0 == 429);
     }
     assert!(refused >= 1);
-    assert_eq!(client.stat().count("mkdir"), 8);
+    assert_eq!(client.stat().count("mkdir"), 22);
 }
 
 #[tokio::test]
 async fn success_has_many_forms() {
     let client = Client::mixed().await;
     let mut seen = std::collections::BTreeSet::new();
-    for _ in 0..30 {
+    for _ in 0..100 {
         let (status, answer) = client.call("file/get_file_list", page()).await;
         assert!(success(status, &answer).is_some(), "{answer}");
         let shape = (answer.get("code").cloned(), answer.get("msg").cloned());
@@ -308,6 +308,6 @@ async fn success_has_many_forms() {
         assert_eq!(code(&answer), 112);
         assert!(success(200, &answer).is_none());
     }
-    // Five envelopes, with a list and without; the one without anything never has none.
-    assert!(seen.len() >= 8, "{seen:?}");
+    // Five envelopes, each with a list and without.
+    assert_eq!(seen.len(), 10, "{seen:?}");
 }

@@ -200,7 +200,7 @@ async fn listings_under_faults() {
 async fn an_empty_listing_may_have_nothing() {
     let client = Client::mixed().await;
     let (mut bare, mut full) = (0, 0);
-    for _ in 0..10 {
+    for _ in 0..20 {
         let (status, answer) = client.call(LIST, ask(json!({}))).await;
         let data = success(status, &answer).unwrap();
         match data.get("list") {
@@ -210,13 +210,12 @@ async fn an_empty_listing_may_have_nothing() {
     }
     assert!(bare > 0 && full > 0);
     // What is not there has two codes.
-    let mut codes = Vec::new();
-    for _ in 0..4 {
+    let mut codes = std::collections::BTreeSet::new();
+    for _ in 0..20 {
         let (_, answer) = client.call(LIST, ask(json!({ "parentId": "7" }))).await;
-        codes.push(code(&answer));
+        codes.insert(code(&answer));
     }
-    codes.sort_unstable();
-    assert_eq!(codes, [143, 143, 146, 146]);
+    assert!(codes.into_iter().eq([143, 146]));
 }
 
 #[tokio::test]

@@ -148,8 +148,9 @@ async fn a_flash_check_by_gcid_and_cid() {
         check(id, right.clone()).await["data"],
         json!({ "taskId": id, "canFlashUpload": true })
     );
-    // Once is enough.
-    assert_eq!(code(&check(id, right.clone()).await), 112);
+    // Asked again, as after an answer that was lost.
+    let again = check(id, right.clone()).await;
+    assert_eq!(again["data"]["canFlashUpload"], true);
     client.imported(id).await;
     assert_eq!(
         (client.stat().rapid_hits, client.stat().rapid_misses),
@@ -173,17 +174,13 @@ async fn a_hit_may_bring_another_task() {
     let client = Client::mixed().await;
     let blob = known(&client, 3, 2 * MIB);
     let (mut same, mut other) = (0, 0);
-    for i in 0..4 {
+    for i in 0..10 {
         let made = client.token(&format!("f{i}"), 2 * MIB, json!({})).await;
         let mut body = json!({
             "gcid": upper(&blob, HashKind::Gcid), "cid": upper(&blob, HashKind::Cid),
         });
         body["taskId"] = made["taskId"].clone();
         let data = client.ok("check_can_flash_upload", body).await;
-        if i % 2 == 1 {
-            // So that turns fall differently.
-            client.names("").await;
-        }
         match data["taskId"] == made["taskId"] {
             true => same += 1,
             false => {
@@ -194,7 +191,7 @@ async fn a_hit_may_bring_another_task() {
         client.imported(&data["taskId"]).await;
     }
     assert!(same > 0 && other > 0, "{same} {other}");
-    assert_eq!(client.names("").await.len(), 4);
+    assert_eq!(client.names("").await.len(), 10);
     assert!(client.left().is_empty());
 }
 
@@ -503,7 +500,7 @@ async fn imports_that_fail() {
 async fn token_answers_have_many_forms() {
     let client = Client::mixed().await;
     let mut seen = std::collections::BTreeSet::new();
-    for i in 0..24 {
+    for i in 0..40 {
         let answer = client
             .token_answer("", &format!("f{i}"), 5, json!({}))
             .await;
@@ -515,15 +512,12 @@ async fn token_answers_have_many_forms() {
             made.get("fullEndPoint").is_some(),
             made["endPoint"].as_str().unwrap().starts_with("gy-bucket."),
         ));
-        if i % 5 == 0 {
-            client.names("").await;
-        }
         if i < 8 {
             let put = client.store(&made, "PUT", "", b"hello".to_vec(), &[]).await;
             assert_eq!(put.0, 200, "{}", put.1);
             client.imported(&made["taskId"]).await;
         }
     }
-    assert!(seen.len() >= 5, "{seen:?}");
+    assert!(seen.len() >= 8, "{seen:?}");
     assert_eq!(client.names("").await.len(), 8);
 }
