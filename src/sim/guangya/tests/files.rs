@@ -221,7 +221,7 @@ async fn an_empty_listing_may_have_nothing() {
 #[tokio::test]
 async fn new_files_may_show_no_gcid() {
     let client = Client::plain().await;
-    client.set("fresh_gcid_ms", "5000");
+    client.set("fresh_gcid_ms", "600000");
     client.seed("/seeded", b"x");
     client.uploaded("sent", b"some bytes", json!({})).await;
     let gcids = async || {
@@ -230,7 +230,7 @@ async fn new_files_may_show_no_gcid() {
         rows.iter().map(one).collect::<Vec<_>>()
     };
     assert_eq!(gcids().await, [40, 0]);
-    client.world.clock_advance(5000);
+    client.world.clock_advance(600_000);
     assert_eq!(gcids().await, [40, 40]);
 }
 

@@ -84,6 +84,10 @@ impl Client {
     pub async fn plain() -> Client {
         let world = world();
         world.set("guangya", "forms", "plain").unwrap();
+        // Nothing is done by itself meanwhile, however slow this machine is.
+        for knob in ["task_ms", "import_ms"] {
+            world.set("guangya", knob, "600000").unwrap();
+        }
         Client::of(&world, "guangya").await
     }
 

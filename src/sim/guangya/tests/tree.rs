@@ -232,7 +232,7 @@ async fn tasks_take_their_time() {
 
     // By itself, when nobody asks.
     client.ok("file/recycle_file", body.clone()).await;
-    client.world.clock_advance(3000);
+    client.world.clock_advance(600_000);
     assert_eq!(client.names("").await, ["f"]);
 
     for (arg, wanted) in [("", (3, 100)), ("-1", (-1, 100)), ("102", (2, 102))] {
