@@ -29,6 +29,7 @@ mod content;
 mod digest;
 mod faults;
 mod form;
+pub mod guangya;
 mod inventory;
 mod meters;
 pub mod oss;
@@ -69,6 +70,7 @@ pub static SIMULATORS: &[SimulatorInfo] = &[
     cloud189::INFO,
     quark_uc::QUARK,
     quark_uc::UC,
+    guangya::INFO,
 ];
 
 /// Starts a world of the simulators that the options name.
