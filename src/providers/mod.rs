@@ -8,6 +8,7 @@ pub mod pan115_open;
 pub mod pan123_open;
 pub mod pikpak;
 pub mod quark_uc;
+pub mod xunlei;
 
 use crate::drive::ProviderInfo;
 
@@ -17,6 +18,7 @@ pub static REGISTRY: &[&ProviderInfo] = &[
     &aliyundrive_open::INFO,
     &pan123_open::INFO,
     &pikpak::INFO,
+    &xunlei::INFO,
     &quark_uc::QUARK,
     &quark_uc::UC,
     &local::INFO,

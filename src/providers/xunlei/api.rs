@@ -251,9 +251,7 @@ impl Api {
                             continue;
                         }
                     }
-                    self.client
-                        .breaker()
-                        .trip(TOO_FREQUENT, &error.to_string());
+                    self.client.breaker().trip(TOO_FREQUENT, &error.to_string());
                     return Err(error);
                 }
                 other => return other,

@@ -231,10 +231,16 @@ mod tests {
 
     #[test]
     fn archives_are_told_or_guessed() {
-        assert!(is_archive(&json!({"file_category": "ARCHIVE", "name": "x"})));
-        assert!(!is_archive(&json!({"file_category": "OTHER", "name": "x.zip"})));
+        assert!(is_archive(
+            &json!({"file_category": "ARCHIVE", "name": "x"})
+        ));
+        assert!(!is_archive(
+            &json!({"file_category": "OTHER", "name": "x.zip"})
+        ));
         assert!(is_archive(&json!({"name": "x.RAR"})));
-        assert!(is_archive(&json!({"file_category": "", "name": "x.tar.gz"})));
+        assert!(is_archive(
+            &json!({"file_category": "", "name": "x.tar.gz"})
+        ));
         assert!(!is_archive(&json!({"name": "zip"})));
     }
 

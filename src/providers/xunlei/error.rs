@@ -225,8 +225,12 @@ mod tests {
     #[test]
     fn an_error_may_hide_in_a_good_status() {
         assert!(is_error(&serde_json::json!({"error":"x","error_code":9})));
-        assert!(is_error(&serde_json::json!({"error":"success","error_code":"9"})));
+        assert!(is_error(
+            &serde_json::json!({"error":"success","error_code":"9"})
+        ));
         assert!(!is_error(&serde_json::json!({"error":"","files":null})));
-        assert!(!is_error(&serde_json::json!({"error":"success","error_code":"0"})));
+        assert!(!is_error(
+            &serde_json::json!({"error":"success","error_code":"0"})
+        ));
     }
 }

@@ -89,7 +89,9 @@ async fn raw_page(
     if let Some(file) = files.first() {
         api.identity.learn_user(decode::nonempty(&file["user_id"]));
     }
-    files.iter_mut().for_each(|file| archive::own_name(api, file));
+    files
+        .iter_mut()
+        .for_each(|file| archive::own_name(api, file));
     Ok((files, next))
 }
 
@@ -190,7 +192,13 @@ pub fn node(file: &Value, parent: Option<&NodeId>) -> Result<Node> {
         // Repeated from the uploader where the bytes were uploaded (section 5).
         let text = decode::text(&file["hash"]);
         let origin = Origin::UploaderClaim;
-        listed(&mut fingerprints, Kind::Gcid, &text, origin, super::INFO.key);
+        listed(
+            &mut fingerprints,
+            Kind::Gcid,
+            &text,
+            origin,
+            super::INFO.key,
+        );
     }
     // An id never gets other bytes (there is no overwrite), `modified_time` changes with a
     // rename, and not every answer repeats the hash: the id names the version.

@@ -67,7 +67,9 @@ pub static PLATFORMS: &[Platform] = &[
         api: DRIVE,
         user: USER,
         redirect: REDIRECT,
-        download_agent: Some("Dalvik/2.1.0 (Linux; U; Android 12; M2004J7AC Build/SP1A.210812.016)"),
+        download_agent: Some(
+            "Dalvik/2.1.0 (Linux; U; Android 12; M2004J7AC Build/SP1A.210812.016)",
+        ),
         agent: Agent::Fixed(
             "ANDROID-com.xunlei.downloadprovider/8.31.0.9726 netWorkType/5G appid/40 deviceName/Xiaomi_M2004j7ac deviceModel/M2004J7AC OSVersion/12 protocolVersion/301 platformVersion/10 sdkVersion/512000 Oauth2Client/0.9 (Linux 4_14_186-perf-gddfs8vbb238b) (JAVA 0)",
         ),
@@ -99,7 +101,9 @@ pub static PLATFORMS: &[Platform] = &[
         api: "https://api-pan.xunleix.com",
         user: "https://xluser-ssl.xunleix.com",
         redirect: Some("xlaccsdk01://xbase.cloud/callback?state=harbor"),
-        download_agent: Some("Dalvik/2.1.0 (Linux; U; Android 13; M2004J7AC Build/SP1A.210812.016)"),
+        download_agent: Some(
+            "Dalvik/2.1.0 (Linux; U; Android 13; M2004J7AC Build/SP1A.210812.016)",
+        ),
         agent: Agent::Long {
             sdk_version: "2.0.3.203100",
             app_id: "1",
