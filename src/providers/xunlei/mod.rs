@@ -339,3 +339,6 @@ impl Drive for Xunlei {
         upload::abandon(&self.api, session).await
     }
 }
+
+#[cfg(test)]
+mod tests;
