@@ -122,7 +122,7 @@ async fn a_name_that_somebody_gave_meanwhile_stays() {
 async fn nobody_here_sees_the_lent_name() {
     let stand = Stand::start(|asked| match asked.call {
         // The name cannot be given back now.
-        PATCH => refusal(9, "file_rename_uncompleted"),
+        PATCH => refusal(9, "something_else"),
         STAT => (200, file("a.zip.001", list::COMPLETE)),
         _ => (
             200,
