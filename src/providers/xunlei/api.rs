@@ -317,7 +317,8 @@ impl Api {
             }
         }
         let error = error_of(call.op, status.as_u16(), pause, &bytes);
-        if error.kind == ErrorKind::Risk && !wants_captcha(&error) {
+        // Without a captcha token (the account is asked who it is) a refusal says nothing yet.
+        if error.kind == ErrorKind::Risk && !wants_captcha(&error) && captcha.is_some() {
             return Err(wall(&self.client, error));
         }
         // A gateway's 500, 502 or 504 may hide a call that was carried out.

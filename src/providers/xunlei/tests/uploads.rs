@@ -111,9 +111,10 @@ async fn a_gcid_that_is_only_claimed_never_gets_bytes() {
     assert_eq!(stand.count("DELETE /drive/v1/tasks"), 1);
     let source = Source(Some(Origin::UploaderClaim));
     let conversation = Conversation::new(&source, ReadBudget::SMALL);
-    let refused = stand.signed_in().open_upload(&request(), &conversation);
+    let drive = stand.signed_in();
+    let refused = drive.open_upload(&request(), &conversation).await;
     assert!(matches!(
-        refused.await.unwrap_err().kind,
+        refused.unwrap_err().kind,
         ErrorKind::OverBudget(_)
     ));
     assert_eq!(stand.count(CREATE), 1);
