@@ -11,6 +11,7 @@ pub mod pan115_open;
 pub mod pan123_open;
 pub mod pikpak;
 pub mod quark_uc;
+pub mod xunlei;
 
 use crate::drive::ProviderInfo;
 
@@ -22,6 +23,7 @@ pub static REGISTRY: &[&ProviderInfo] = &[
     &pikpak::INFO,
     &baidu_netdisk::INFO,
     &cloud189::INFO,
+    &xunlei::INFO,
     &quark_uc::QUARK,
     &quark_uc::UC,
     &guangya::INFO,
