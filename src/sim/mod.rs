@@ -38,6 +38,7 @@ mod server;
 mod simulator;
 mod tree;
 mod wire;
+mod xunlei;
 
 use std::sync::Arc;
 
@@ -63,6 +64,7 @@ pub static SIMULATORS: &[SimulatorInfo] = &[
     pikpak::INFO,
     quark_uc::QUARK,
     quark_uc::UC,
+    xunlei::INFO,
 ];
 
 /// Starts a world of the simulators that the options name.
