@@ -56,9 +56,9 @@ async fn access_tokens_expire() {
         assert_eq!(client.refused("GET", path, Value::Null).await, gone);
     }
     client = Client::of(client.world.clone(), "xunlei").await;
-    client.world.clock_advance(43_199_000);
+    client.world.clock_advance(43_100_000);
     client.get(ABOUT).await;
-    client.world.clock_advance(1_000);
+    client.world.clock_advance(100_000);
     assert_eq!(client.refused("GET", ABOUT, Value::Null).await, gone);
     for (code, status) in [(4121, 401), (4122, 401), (10, 400)] {
         client.set("token_error", &code.to_string());

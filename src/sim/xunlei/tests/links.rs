@@ -6,6 +6,7 @@ use super::super::super::content::Blob;
 use super::super::super::faults::{Fault, FaultKind};
 use super::super::super::server::SeedSource;
 use super::super::clients;
+use super::super::download::Streams;
 use super::{Client, at};
 
 async fn read(client: &Client, url: &str, headers: &[(&str, &str)]) -> (u16, Vec<u8>) {
@@ -162,17 +163,32 @@ async fn links_serve_ranges_until_they_expire() {
     }
     let url = link(&detail(&client, &id).await);
     client.set("captcha", "none");
-    client.world.clock_advance(21_599_000);
+    client.world.clock_advance(21_500_000);
     assert_eq!(read(&client, &url, &[("range", "bytes=0-0")]).await.0, 206);
-    client.world.clock_advance(1_000);
+    client.world.clock_advance(100_000);
     assert_eq!(read(&client, &url, &[]).await, (403, Vec::new()));
     let url = link(&detail(&client, &id).await);
     let ids = json!({ "ids": [id] });
     client.post("/drive/v1/files:batchDelete", ids).await;
     assert_eq!(read(&client, &url, &[]).await.0, 404);
     let id = client.seed("/new.bin", b"abc");
-    client.set("link_delay_ms", "5000");
+    client.set("link_delay_ms", "60000");
     assert!(is_bare(&detail(&client, &id).await));
-    client.world.clock_advance(5_000);
+    client.world.clock_advance(60_000);
     assert!(!is_bare(&detail(&client, &id).await));
+}
+
+#[test]
+fn so_many_at_a_time() {
+    let streams = Streams::default();
+    let limits = |names: &[&str]| -> Vec<(String, u64)> {
+        names.iter().map(|name| ((*name).to_owned(), 2)).collect()
+    };
+    let first = streams.start(&limits(&["a", "all"]));
+    let second = streams.start(&limits(&["b", "all"]));
+    assert!(first.is_some() && second.is_some());
+    assert!(streams.start(&limits(&["c", "all"])).is_none());
+    assert!(streams.start(&limits(&["c"])).is_some());
+    drop(first);
+    assert!(streams.start(&limits(&["c", "all"])).is_some());
 }

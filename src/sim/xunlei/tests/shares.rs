@@ -173,7 +173,7 @@ async fn a_restore_is_a_task_and_its_folder_must_be_set_first() {
     assert_eq!(unread["share_status"], "PASS_CODE_EMPTY");
     let set = json!({ "item": "restore_path", "value": dir });
     other.post("/drive/v1/settings", set).await;
-    other.set("batch_delay_ms", "1000");
+    other.set("batch_delay_ms", "60000");
     let started = other.post(path, restore(&id, &token, &dir, &box_id)).await;
     assert_eq!(started["restore_status"], "RESTORE_START");
     let task = format!(
@@ -182,7 +182,7 @@ async fn a_restore_is_a_task_and_its_folder_must_be_set_first() {
     );
     assert_eq!(other.get(&task).await["phase"], "PHASE_TYPE_RUNNING");
     assert!(other.list(&dir, LIVE).await.is_empty());
-    other.world.clock_advance(1000);
+    other.world.clock_advance(60_000);
     let done = other.get(&task).await;
     assert_eq!(done["phase"], "PHASE_TYPE_COMPLETE");
     let traced = done["params"]["trace_file_ids"].as_str().unwrap();

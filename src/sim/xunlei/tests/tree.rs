@@ -108,24 +108,20 @@ async fn listings_that_go_wrong() {
         assert_eq!(refused, expected);
     }
     assert_eq!(client.list("", LIVE).await.len(), 7);
-    client.set("parallel_lists", "1");
-    let refused = |answers: &[(u16, Value)]| {
-        let codes = answers
-            .iter()
-            .map(|(_, answer)| answer["error_code"].as_i64());
-        codes.filter(|code| *code == Some(10)).count()
-    };
     let list = || client.call("GET", "/drive/v1/files", Value::Null);
-    let (a, b, c, d) = tokio::join!(list(), list(), list(), list());
-    assert!(refused(&[a, b, c, d]) > 0);
-    let alone = list().await;
-    assert_eq!(alone.0, 200);
+    client.set("parallel_lists", "0");
+    let refused = super::refusal(&list().await);
+    assert_eq!(refused, error(429, 10, "too_frequent"));
+    client.set("parallel_lists", "1");
+    assert_eq!(list().await.0, 200);
+    assert_eq!(list().await.0, 200);
     client.set("calls_per_second", "1");
-    let mut last = (200, Value::Null);
+    let mut refused = 0;
     for _ in 0..50 {
-        last = client.call("GET", "/drive/v1/about", Value::Null).await;
+        let (status, answer) = client.call("GET", "/drive/v1/about", Value::Null).await;
+        refused += usize::from(status == 429 && answer["error_code"] == 10);
     }
-    assert_eq!((last.0, &last.1["error_code"]), (429, &json!(10)));
+    assert!(refused > 0);
 }
 
 #[tokio::test]
@@ -159,9 +155,10 @@ async fn the_browser_sees_stray_entries_and_links() {
 #[tokio::test]
 async fn folders_and_names() {
     let client = Client::start().await;
+    client.set("mkdir_lag_ms", "60000");
     let made = client.post("/drive/v1/files", folder("box")).await;
     let dir = id_of(&made["file"]).to_owned();
-    // Not listed for a second, but there: by id, as a parent, as a name.
+    // Not listed yet, but there: by id, as a parent, as a name.
     assert!(client.list("", LIVE).await.is_empty());
     assert_eq!(client.get(&at(&dir)).await["name"], "box");
     let taken = error(400, 3, "file_duplicated_name");
@@ -171,7 +168,7 @@ async fn folders_and_names() {
             .await,
         taken
     );
-    client.world.clock_advance(1000);
+    client.world.clock_advance(60_000);
     assert_eq!(names(&client.list("", LIVE).await), ["box"]);
     for bad in ["a/b", "a:b", ".", "a\u{7}", "a|"] {
         let refused = client.refused("POST", "/drive/v1/files", folder(bad)).await;
@@ -190,7 +187,7 @@ async fn folders_and_names() {
         (&json!("c.txt"), &json!(a))
     );
     client.ok("PATCH", &at(&a), name("c.txt")).await;
-    client.set("rename_lock_ms", "200");
+    client.set("rename_lock_ms", "60000");
     let moved = client
         .post("/drive/v1/files:batchMove", to(&[&a], &dir))
         .await;
@@ -198,7 +195,7 @@ async fn folders_and_names() {
     assert_eq!(client.get(&task).await["phase"], "PHASE_TYPE_COMPLETE");
     let busy = error(400, 9, "file_rename_uncompleted");
     assert_eq!(client.refused("PATCH", &at(&a), name("d.txt")).await, busy);
-    client.world.clock_advance(200);
+    client.world.clock_advance(60_000);
     client.ok("PATCH", &at(&a), name("d.txt")).await;
     assert_eq!(names(&client.list(&dir, LIVE).await), ["d.txt"]);
 }

@@ -243,7 +243,7 @@ async fn a_miss_is_pending_until_its_bytes_are_there() {
     let listed = client.get("/drive/v1/tasks?type=upload&limit=10").await;
     assert_eq!(listed["tasks"].as_array().unwrap().len(), 1);
 
-    client.set("complete_delay_ms", "5000");
+    client.set("complete_delay_ms", "60000");
     let (status, text, _) = store.send(&client, &made, "PUT", "", &bytes).await;
     assert_eq!(status, 200, "{text}");
     assert_eq!(
@@ -252,7 +252,7 @@ async fn a_miss_is_pending_until_its_bytes_are_there() {
     );
     assert_eq!(client.phase(&made).await, "PHASE_TYPE_RUNNING");
     assert!(client.list("", LIVE).await.is_empty());
-    client.world.clock_advance(5000);
+    client.world.clock_advance(60_000);
     assert_eq!(client.phase(&made).await, "PHASE_TYPE_COMPLETE");
     let files = client.list("", LIVE).await;
     assert_eq!(
