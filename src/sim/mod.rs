@@ -43,6 +43,7 @@ mod server;
 mod simulator;
 mod tree;
 mod wire;
+mod xunlei;
 
 use std::sync::Arc;
 
@@ -71,6 +72,7 @@ pub static SIMULATORS: &[SimulatorInfo] = &[
     quark_uc::QUARK,
     quark_uc::UC,
     guangya::INFO,
+    xunlei::INFO,
 ];
 
 /// Starts a world of the simulators that the options name.
