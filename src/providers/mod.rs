@@ -8,6 +8,7 @@ pub mod pan115_open;
 pub mod pan123_open;
 pub mod pikpak;
 pub mod quark_uc;
+pub mod webdav;
 
 use crate::drive::ProviderInfo;
 
@@ -19,6 +20,7 @@ pub static REGISTRY: &[&ProviderInfo] = &[
     &pikpak::INFO,
     &quark_uc::QUARK,
     &quark_uc::UC,
+    &webdav::INFO,
     &local::INFO,
 ];
 
