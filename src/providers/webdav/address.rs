@@ -173,9 +173,8 @@ pub fn last(id: &str) -> Vec<u8> {
 /// # Errors
 /// `Invalid` when it leads elsewhere.
 pub fn root(text: &str) -> Result<NodeId> {
-    let names = segments(text).ok_or_else(|| {
-        DriveError::new(ErrorKind::Invalid, format!("root {text:?} is no path"))
-    })?;
+    let names = segments(text)
+        .ok_or_else(|| DriveError::new(ErrorKind::Invalid, format!("root {text:?} is no path")))?;
     let names: Vec<String> = names.iter().map(|name| encode(name)).collect();
     Ok(NodeId::new(names.join("/")))
 }

@@ -233,6 +233,5 @@ fn parse(call: &Call, url: &str) -> Result<Url> {
 }
 
 fn method(call: &Call) -> Result<Method> {
-    Method::from_bytes(call.method.as_bytes())
-        .map_err(|_| DriveError::unsupported(call.method))
+    Method::from_bytes(call.method.as_bytes()).map_err(|_| DriveError::unsupported(call.method))
 }

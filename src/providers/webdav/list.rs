@@ -7,9 +7,7 @@ use super::api::Api;
 use super::names;
 use super::propfind::{self, Ask};
 use super::xml::{Entry, Props};
-use crate::drive::{
-    Cursor, DriveError, Node, NodeId, NodeKind, Page, Quota, Result, listed,
-};
+use crate::drive::{Cursor, DriveError, Node, NodeId, NodeKind, Page, Quota, Result, listed};
 use crate::fingerprint::{Fingerprints, Kind, Origin};
 
 /// Entries of one answer: all there are. Only Jianguoyun is known to stop, at 750.
@@ -38,7 +36,10 @@ pub async fn page(api: &Api, dir: &NodeId, cursor: Option<Cursor>) -> Result<Pag
             return Err(DriveError::not_found(shown(dir)));
         }
         if own.props.collection == Some(false) {
-            return Err(DriveError::not_found(format!("the directory {}", shown(dir))));
+            return Err(DriveError::not_found(format!(
+                "the directory {}",
+                shown(dir)
+            )));
         }
     }
     let nodes = listing
@@ -80,7 +81,11 @@ fn arrange(asked: Segments, entries: Vec<Entry>) -> Listing {
     if listing.own.is_some() || !listing.children.is_empty() {
         return listing;
     }
-    let Some(top) = strange.iter().map(|(path, _)| path).min_by_key(|path| path.len()) else {
+    let Some(top) = strange
+        .iter()
+        .map(|(path, _)| path)
+        .min_by_key(|path| path.len())
+    else {
         return listing;
     };
     let top = top.clone();
@@ -174,7 +179,11 @@ fn node(id: NodeId, parent: NodeId, name: String, entry: &Entry) -> Node {
         id,
         parent,
         name,
-        kind: if is_dir { NodeKind::Dir } else { NodeKind::File },
+        kind: if is_dir {
+            NodeKind::Dir
+        } else {
+            NodeKind::File
+        },
         size: if is_dir { 0 } else { size(props) },
         modified: props.modified.as_deref().and_then(time_ms).unwrap_or(0),
         created: props.created.as_deref().and_then(time_ms).unwrap_or(0),

@@ -133,7 +133,10 @@ impl Pipes {
             builder = builder.no_proxy();
         }
         let built = builder.build().map_err(|error| {
-            DriveError::new(ErrorKind::Network, format!("no HTTP client: {}", cause(error)))
+            DriveError::new(
+                ErrorKind::Network,
+                format!("no HTTP client: {}", cause(error)),
+            )
         })?;
         Ok(self.client.get_or_init(|| built).clone())
     }

@@ -102,14 +102,17 @@ pub async fn ask(api: &Api, op: &'static str, url: &str, ask: Ask, deep: bool) -
 fn next_of(api: &Api, response: &Response) -> Option<String> {
     let links = response.headers.get_all("link").iter();
     let links: Vec<&str> = links.filter_map(|value| value.to_str().ok()).collect();
-    let target = links.iter().flat_map(|one| one.split(',')).find_map(|one| {
-        let (target, rest) = one.trim().strip_prefix('<')?.split_once('>')?;
-        let next = rest.split(';').any(|parameter| {
-            let bare: String = parameter.chars().filter(|c| !" \"".contains(*c)).collect();
-            bare.eq_ignore_ascii_case("rel=next")
-        });
-        next.then_some(target)
-    })?;
+    let target = links
+        .iter()
+        .flat_map(|one| one.split(','))
+        .find_map(|one| {
+            let (target, rest) = one.trim().strip_prefix('<')?.split_once('>')?;
+            let next = rest.split(';').any(|parameter| {
+                let bare: String = parameter.chars().filter(|c| !" \"".contains(*c)).collect();
+                bare.eq_ignore_ascii_case("rel=next")
+            });
+            next.then_some(target)
+        })?;
     let here = reqwest::Url::parse(response.url()).ok()?;
     let url = here.join(target).ok()?;
     api.base.is_same_origin(&url).then(|| url.to_string())
@@ -147,13 +150,7 @@ fn parse<R: std::io::BufRead>(op: &str, input: R) -> Result<Vec<Entry>> {
 async fn read_large(op: &'static str, head: Bytes, mut stream: ByteStream) -> Result<Vec<Entry>> {
     let (pieces, queue) = mpsc::channel::<Bytes>(QUEUE);
     let reading = tokio::task::spawn_blocking(move || {
-        parse(
-            op,
-            BufReader::new(Pieces {
-                front: head,
-                queue,
-            }),
-        )
+        parse(op, BufReader::new(Pieces { front: head, queue }))
     });
     let mut received: u64 = 0;
     let mut broken = None;
@@ -239,6 +236,9 @@ mod tests {
         let stream = futures_util::stream::iter(pieces(&cut));
         let error = read_large("list", Bytes::new(), Box::pin(stream)).await;
         let error = error.unwrap_err();
-        assert_eq!((error.kind, error.retry), (ErrorKind::BadAnswer, Retry::Backoff));
+        assert_eq!(
+            (error.kind, error.retry),
+            (ErrorKind::BadAnswer, Retry::Backoff)
+        );
     }
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use futures_util::StreamExt;
+use reqwest::header::HeaderMap;
 
 use super::api::{Api, Call};
 use super::error::Wanted;
@@ -23,17 +24,39 @@ pub async fn read(api: &Api, node: &Node, range: Range<u64>) -> Result<ByteStrea
         .plain();
     let response = retry(patience(), || async {
         let response = api.once(&call, &[200, 206]).await?;
-        check(api, node, &range, &response).await?;
+        check(api, node, &range, Head::of(&response)).await?;
         Ok::<_, DriveError>(response)
     })
     .await?;
     Ok(exactly(response, range.end.saturating_sub(range.start)))
 }
 
+/// What an answer says of its body.
+struct Head {
+    /// 206, or all of it.
+    partial: bool,
+    length: Option<u64>,
+    headers: HeaderMap,
+}
+
+impl Head {
+    fn of(response: &Response) -> Head {
+        Head {
+            partial: response.status.as_u16() == 206,
+            length: response.content_length(),
+            headers: response.headers.clone(),
+        }
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
 /// Makes sure that the answer is the range of the file that is meant.
-async fn check(api: &Api, node: &Node, range: &Range<u64>, response: &Response) -> Result<()> {
-    let total = if response.status.as_u16() == 206 {
-        let told = response.header("content-range").and_then(content_range);
+async fn check(api: &Api, node: &Node, range: &Range<u64>, head: Head) -> Result<()> {
+    let total = if head.partial {
+        let told = head.header("content-range").and_then(content_range);
         if told.is_some_and(|(start, _)| start != range.start) {
             return Err(DriveError::bad_answer(
                 "download",
@@ -42,7 +65,7 @@ async fn check(api: &Api, node: &Node, range: &Range<u64>, response: &Response) 
         }
         told.and_then(|(_, total)| total)
     } else if range.start == 0 {
-        response.content_length()
+        head.length
     } else {
         return Err(DriveError::bad_answer(
             "download",
@@ -52,7 +75,7 @@ async fn check(api: &Api, node: &Node, range: &Range<u64>, response: &Response) 
     if total.is_some_and(|total| total != node.size) {
         return Err(changed(node));
     }
-    if api.odd_etags.load(Ordering::Relaxed) || !differs(node, response) {
+    if api.odd_etags.load(Ordering::Relaxed) || !differs(node, &head) {
         return Ok(());
     }
     // Another tag: the file changed, or this server makes its tags in two ways.
@@ -65,13 +88,12 @@ async fn check(api: &Api, node: &Node, range: &Range<u64>, response: &Response) 
 }
 
 /// Whether an answer has another version than the node, as far as it tells.
-fn differs(node: &Node, response: &Response) -> bool {
+fn differs(node: &Node, head: &Head) -> bool {
     if node.version.starts_with(BY_TIME) {
-        let time = response.header("last-modified").and_then(list::time_ms);
+        let time = head.header("last-modified").and_then(list::time_ms);
         return time.is_some_and(|time| node.modified != 0 && time != node.modified);
     }
-    response
-        .header("etag")
+    head.header("etag")
         .map(list::bare_etag)
         .is_some_and(|tag| !tag.is_empty() && tag != node.version)
 }

@@ -48,7 +48,12 @@ impl State {
     pub fn read(session: &UploadSession) -> Result<State> {
         let state: Option<State> = serde_json::from_value(session.state.clone()).ok();
         state
-            .filter(|state| names::is_temporary(&state.temporary))
+            .filter(|state| {
+                // What is deleted by a session is ours by its name.
+                let chunks = state.chunks.as_deref();
+                names::is_temporary(&state.temporary)
+                    && chunks.is_none_or(|url| url.ends_with(&format!("/{}/", state.temporary)))
+            })
             .ok_or_else(|| {
                 DriveError::new(
                     ErrorKind::Invalid,
@@ -114,7 +119,8 @@ pub fn receipt(session: &UploadSession, size: u64, number: u32, tag: &str) -> Pa
 
 /// What makes the stored file recognisable, when all of it is there.
 pub async fn stored(api: &Api, state: &State) -> Result<Option<String>> {
-    let entry = retry(patience(), || found(api, &state.temporary_id())).await?;
+    let id = state.temporary_id();
+    let entry = retry(patience(), || found(api, &id)).await?;
     Ok(entry
         .filter(|entry| is_whole(entry, state))
         .map(|entry| list::identity(&entry.props)))
@@ -168,7 +174,10 @@ mod tests {
         };
         assert_eq!(State::read(&session(&state)).unwrap(), state);
         let headers = state.described(Some("ab"));
-        let wanted = [("x-oc-mtime", "-1".to_owned()), ("oc-checksum", "SHA1:ab".to_owned())];
+        let wanted = [
+            ("x-oc-mtime", "-1".to_owned()),
+            ("oc-checksum", "SHA1:ab".to_owned()),
+        ];
         assert_eq!(headers, wanted);
         // A name that is not ours is never deleted.
         state.temporary = "letter.txt".to_owned();

@@ -56,7 +56,10 @@ pub async fn put_in_order(
             }
             Err(error) => error,
         };
-        if last && may_be_done(&error) && let Some(tag) = stored(api, state).await? {
+        if last
+            && may_be_done(&error)
+            && let Some(tag) = stored(api, state).await?
+        {
             // Only the answer was lost.
             return Ok(tag);
         }

@@ -18,9 +18,7 @@ use sha1::{Digest as _, Sha1};
 use super::api::{Api, Call};
 use super::chunks;
 use super::error::{Wanted, may_be_done};
-use super::session::{
-    State, Way, is_whole, last_tag, receipt, short, stored, trusted_sha1,
-};
+use super::session::{State, Way, is_whole, last_tag, receipt, short, stored, trusted_sha1};
 use super::stream::put_in_order;
 use super::write::{self, Target, found, refuse_taken, rename_to};
 use super::{address, list, names};
@@ -260,9 +258,7 @@ async fn was_moved(
         return Ok(false);
     }
     let entry = found(api, place).await?;
-    Ok(entry.is_some_and(|entry| {
-        is_whole(&entry, state) && list::identity(&entry.props) == tag
-    }))
+    Ok(entry.is_some_and(|entry| is_whole(&entry, state) && list::identity(&entry.props) == tag))
 }
 
 async fn join(api: &Api, state: &State, conversation: &Conversation<'_>) -> Result<()> {
