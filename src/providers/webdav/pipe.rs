@@ -6,8 +6,9 @@
 //! can be sent again: the upload starts anew, with the first byte.
 //!
 //! The body of [`crate::net::Request`] is whole before it is sent, so this one request has a client
-//! of its own. It goes by the account's budget and breaker all the same, follows no redirect, and
-//! every wait of it ends.
+//! of its own. It asks the account's breaker all the same, follows no redirect, and every wait of it
+//! ends. Its place in the account's budget is taken part by part, by whoever hands them over: a
+//! request that waits for its source must not keep others waiting, who may hold what it waits for.
 
 use std::collections::HashMap;
 use std::io;
@@ -22,7 +23,7 @@ use tokio::task::JoinHandle;
 
 use super::address::is_loopback;
 use crate::drive::{DriveError, ErrorKind, Result};
-use crate::net::{BreakerState, Client, Deadlines, Retry, current_priority, redact_text};
+use crate::net::{BreakerState, Client, Deadlines, Retry, redact_text};
 
 /// Bytes that are handed on at a time.
 const PIECE: usize = 256 << 10;
@@ -79,18 +80,13 @@ impl Pipes {
     ///
     /// # Errors
     /// `Risk` while the account rests, `Network` when no client can be made.
-    pub async fn begin(&self, client: &Client, id: &str, put: Put) -> Result<Arc<Pipe>> {
-        let resting = || match client.breaker().state() {
-            BreakerState::Closed => Ok(()),
-            BreakerState::Open(record) => Err(DriveError::new(
+    pub fn begin(&self, client: &Client, id: &str, put: Put) -> Result<Arc<Pipe>> {
+        if let BreakerState::Open(record) = client.breaker().state() {
+            return Err(DriveError::new(
                 ErrorKind::Risk,
                 format!("the account is paused: {}", record.reason),
-            )),
-        };
-        resting()?;
-        let permit = client.budget().acquire("upload", current_priority()).await;
-        // It may have opened while we stood in the queue.
-        resting()?;
+            ));
+        }
         let wire = self.wire(&put.url)?;
         let (pieces, queue) = mpsc::channel::<Bytes>(QUEUE);
         let mut request = reqwest::Request::new(Method::PUT, put.url);
@@ -99,10 +95,8 @@ impl Pipes {
             .headers_mut()
             .insert(CONTENT_LENGTH, HeaderValue::from(put.size));
         *request.body_mut() = Some(reqwest::Body::wrap_stream(body(queue)));
-        let answer = tokio::spawn(async move {
-            let _permit = permit;
-            read(wire.execute(request).await.map_err(broken)?).await
-        });
+        let answer =
+            tokio::spawn(async move { read(wire.execute(request).await.map_err(broken)?).await });
         let pipe = Arc::new(Pipe {
             flow: tokio::sync::Mutex::new(Flow {
                 next: 1,
@@ -234,6 +228,12 @@ impl Pipe {
     /// `NotFound` for a part out of order: the upload is another one than the caller thinks.
     pub async fn put(&self, number: u32, last: bool, bytes: &Bytes) -> Result<Option<Answer>> {
         let mut flow = self.flow.lock().await;
+        if number < flow.next && !last {
+            return match &flow.outcome {
+                Some(Err(error)) => Err(error.clone()),
+                _ => Ok(None),
+            };
+        }
         if let Some(outcome) = &flow.outcome {
             return outcome.clone().map(Some);
         }

@@ -12,7 +12,7 @@ use super::list;
 use super::pipe::{self, Answer, Put};
 use super::session::{State, short, stored};
 use crate::drive::{DriveError, Result};
-use crate::net::Retry;
+use crate::net::{Retry, current_priority};
 
 /// A part of a request that is under way. The first part may begin it anew, as often as it takes;
 /// after that a request that broke is the end of this upload.
@@ -30,11 +30,15 @@ pub async fn put_in_order(
             Some(pipe) => (pipe, None),
             None if number == 1 => {
                 let (put, grant) = prepare(api, state).await?;
-                (api.pipes.begin(&api.client, id, put).await?, Some(grant))
+                (api.pipes.begin(&api.client, id, put)?, Some(grant))
             }
             None => return Err(pipe::lost()),
         };
-        let error = match pipe.put(number, last, bytes).await {
+        let budget = api.client.budget();
+        let permit = budget.acquire("upload", current_priority()).await;
+        let put = pipe.put(number, last, bytes).await;
+        drop(permit);
+        let error = match put {
             Ok(None) => return Ok(String::new()),
             Ok(Some(answer)) if last && answer.status.is_success() => {
                 return stored(api, state).await?.ok_or_else(|| {
