@@ -12,6 +12,7 @@ pub mod pan123_open;
 pub mod pikpak;
 pub mod quark_uc;
 pub mod xunlei;
+pub mod webdav;
 
 use crate::drive::ProviderInfo;
 
@@ -27,6 +28,7 @@ pub static REGISTRY: &[&ProviderInfo] = &[
     &quark_uc::QUARK,
     &quark_uc::UC,
     &guangya::INFO,
+    &webdav::INFO,
     &local::INFO,
 ];
 
