@@ -37,6 +37,7 @@ mod recorder;
 mod server;
 mod simulator;
 mod tree;
+mod webdav;
 mod wire;
 
 use std::sync::Arc;
@@ -63,6 +64,7 @@ pub static SIMULATORS: &[SimulatorInfo] = &[
     pikpak::INFO,
     quark_uc::QUARK,
     quark_uc::UC,
+    webdav::INFO,
 ];
 
 /// Starts a world of the simulators that the options name.
