@@ -42,6 +42,7 @@ mod recorder;
 mod server;
 mod simulator;
 mod tree;
+mod webdav;
 mod wire;
 mod xunlei;
 
@@ -73,6 +74,7 @@ pub static SIMULATORS: &[SimulatorInfo] = &[
     quark_uc::UC,
     guangya::INFO,
     xunlei::INFO,
+    webdav::INFO,
 ];
 
 /// Starts a world of the simulators that the options name.
