@@ -146,7 +146,7 @@ pub struct Capabilities {
     /// A name of up to so many bytes of UTF-8 is not too long, whatever its characters. Where the
     /// provider counts characters a longer one may fit: [`super::Drive::check_name`] knows.
     pub max_name_bytes: usize,
-    /// Entries per listing page.
+    /// Entries per listing page; 0 where every listing comes whole.
     pub page_size: u32,
     /// Parallel range reads per file that the provider allows.
     pub parallel_reads: usize,

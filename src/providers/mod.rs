@@ -11,8 +11,8 @@ pub mod pan115_open;
 pub mod pan123_open;
 pub mod pikpak;
 pub mod quark_uc;
-pub mod xunlei;
 pub mod webdav;
+pub mod xunlei;
 
 use crate::drive::ProviderInfo;
 
@@ -24,9 +24,9 @@ pub static REGISTRY: &[&ProviderInfo] = &[
     &pikpak::INFO,
     &baidu_netdisk::INFO,
     &cloud189::INFO,
-    &xunlei::INFO,
     &quark_uc::QUARK,
     &quark_uc::UC,
+    &xunlei::INFO,
     &guangya::INFO,
     &webdav::INFO,
     &local::INFO,

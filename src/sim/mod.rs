@@ -72,8 +72,8 @@ pub static SIMULATORS: &[SimulatorInfo] = &[
     cloud189::INFO,
     quark_uc::QUARK,
     quark_uc::UC,
-    guangya::INFO,
     xunlei::INFO,
+    guangya::INFO,
     webdav::INFO,
 ];
 

@@ -282,6 +282,9 @@ suite! {
     uc_share = "uc/share",
     baidu_netdisk = "baidu_netdisk",
     baidu_cookie = "baidu_netdisk/cookie",
+    xunlei = "xunlei",
+    guangya = "guangya",
+    webdav = "webdav",
     local = "local",
 }
 

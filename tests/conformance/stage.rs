@@ -11,11 +11,19 @@ use panfuse::providers;
 use panfuse::sim::{
     self, Account, Blob, Fault, FaultKind, SeedSource, SimProfile, Stat, World, WorldOptions,
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 use crate::actions;
 use crate::sample::Sample;
 use crate::specs::{self, Spec};
 use crate::vault::MemoryCredentials;
+
+/// What ids that are paths keep as it is: the unreserved characters of RFC 3986.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// Everything a case plays with.
 pub struct Stage {
@@ -167,9 +175,10 @@ impl Stage {
     /// Makes a directory behind the drive's back.
     pub async fn dir(&self, path: &str) -> Node {
         let id = match &self.world {
-            Some(world) => world
-                .mkdir(&self.spec.profile(), path)
-                .expect("a directory"),
+            Some(world) => {
+                let id = world.mkdir(&self.spec.profile(), path);
+                self.id_of(path, id.expect("a directory"))
+            }
             None => {
                 std::fs::create_dir_all(self.disk(path)).expect("a directory");
                 path.trim_matches('/').to_owned()
@@ -178,14 +187,34 @@ impl Stage {
         self.node(&id).await
     }
 
+    /// The drive's id of what the simulator calls `id`: its path, where drives go by paths.
+    fn id_of(&self, path: &str, id: String) -> String {
+        if !self.caps.path_addressed {
+            return id;
+        }
+        let names = path.trim_matches('/').split('/');
+        let encoded = names.map(|name| percent_encode(name.as_bytes(), UNRESERVED).to_string());
+        encoded.collect::<Vec<_>>().join("/")
+    }
+
+    /// The simulator's id of a node of the drive.
+    fn inner_id(&self, account: &Account, node: &Node) -> String {
+        if !self.caps.path_addressed {
+            return node.id.as_str().to_owned();
+        }
+        let path = percent_decode_str(node.id.as_str()).decode_utf8_lossy();
+        let tree = account.tree();
+        let inner = tree.resolve(&path).expect("a node of the simulator");
+        inner.id.clone()
+    }
+
     /// Puts a file there behind the drive's back, and answers its id only.
     pub fn seed_only(&self, path: &str, bytes: &Bytes) -> NodeId {
         NodeId::new(match &self.world {
             Some(world) => {
                 let source = SeedSource::Bytes(bytes.clone());
-                world
-                    .seed(&self.spec.profile(), path, 0, &source)
-                    .expect("a file")
+                let id = world.seed(&self.spec.profile(), path, 0, &source);
+                self.id_of(path, id.expect("a file"))
             }
             None => {
                 let at = self.disk(path);
@@ -212,7 +241,8 @@ impl Stage {
         match self.account() {
             Some(account) => {
                 let now = self.now_ms();
-                let changed = account.tree().update(node.id.as_str(), |node| {
+                let id = self.inner_id(&account, node);
+                let changed = account.tree().update(&id, |node| {
                     node.blob = Some(Blob::bytes(bytes.clone()));
                     node.modified = now;
                 });
@@ -225,14 +255,20 @@ impl Stage {
     /// Moves and renames a node of a simulator behind the drive's back.
     pub fn relocate(&self, node: &Node, parent: &Node, name: &str) {
         let account = self.account().expect("a simulator");
-        let mut tree = account.tree();
-        assert!(tree.relocate(node.id.as_str(), parent.id.as_str(), name));
+        let (id, parent) = (
+            self.inner_id(&account, node),
+            self.inner_id(&account, parent),
+        );
+        assert!(account.tree().relocate(&id, &parent, name));
     }
 
     /// Removes a file for good behind the drive's back.
     pub fn remove(&self, node: &Node, path: &str) {
         match self.account() {
-            Some(account) => assert_eq!(account.tree().remove(node.id.as_str()), 1),
+            Some(account) => {
+                let id = self.inner_id(&account, node);
+                assert_eq!(account.tree().remove(&id), 1);
+            }
             None => std::fs::remove_file(self.disk(path)).expect("a removal"),
         }
     }
@@ -240,7 +276,10 @@ impl Stage {
     /// Removes an empty directory for good behind the drive's back.
     pub fn remove_dir(&self, node: &Node, path: &str) {
         match self.account() {
-            Some(account) => assert_eq!(account.tree().remove(node.id.as_str()), 1),
+            Some(account) => {
+                let id = self.inner_id(&account, node);
+                assert_eq!(account.tree().remove(&id), 1);
+            }
             None => std::fs::remove_dir(self.disk(path)).expect("a removal"),
         }
     }

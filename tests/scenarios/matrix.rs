@@ -16,7 +16,15 @@ const SMALL: u64 = 700_001;
 const LARGE: u64 = (4 << 20) + 70_001;
 
 /// Operations that move content; every other one is a call.
-const MOVES: &[&str] = &["download", "upload_part", "oss_part", "part", "slice"];
+const MOVES: &[&str] = &[
+    "download",
+    "upload_part",
+    "oss_part",
+    "oss_put",
+    "part",
+    "slice",
+    "put",
+];
 
 /// Contents that nobody has seen.
 static SEED: AtomicU64 = AtomicU64::new(10_000);
@@ -293,6 +301,9 @@ columns! {
     baidu = "baidu-2",
     baidu_cookie = "baidu-cookie",
     cloud189 = "189-2",
+    xunlei = "xunlei-2",
+    guangya = "guangya-2",
+    webdav = "webdav-2",
     quark = "quark-2",
     uc = "uc-2",
     local = "there",

@@ -38,7 +38,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::drive::{
-    Attempt, AuthMode, ByteStream, Capabilities, Conversation, Cursor, Drive, DriveContext,
+    Attempt, AuthMode, ByteStream, Calls, Capabilities, Conversation, Cursor, Drive, DriveContext,
     DriveError, EndpointInfo, ErrorKind, FieldInfo, Gives, GivesWhen, HashesDue, Node, NodeId,
     Overwrite, Page, PartReceipt, ProviderInfo, Question, Quota, Result, Status, UploadRequest,
     UploadRules, UploadSession,
@@ -115,7 +115,7 @@ pub static INFO: ProviderInfo = ProviderInfo {
             url: "",
         },
     ],
-    status: Status::Planned,
+    status: Status::SimulatorVerified,
     open,
 };
 
@@ -180,6 +180,7 @@ static CAPABILITIES: Capabilities = Capabilities {
         hashes_due: HashesDue::Never,
         resumable: true,
         visible_before_commit: false,
+        pulled: false,
         max_size: None,
         empty_files: true,
     },
@@ -201,6 +202,12 @@ static CAPABILITIES: Capabilities = Capabilities {
     page_size: list::PAGE_SIZE,
     parallel_reads: 4,
     listing_lag_ms: 0,
+    calls: Calls {
+        link: 1,
+        hit: 3,
+        upload: 5,
+        copy: 5,
+    },
     limits: LIMITS,
     read_only: false,
     shared: false,

@@ -46,7 +46,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::drive::{
-    Attempt, AuthMode, ByteStream, Capabilities, Conversation, Cursor, Drive, DriveContext,
+    Attempt, AuthMode, ByteStream, Calls, Capabilities, Conversation, Cursor, Drive, DriveContext,
     EndpointInfo, FieldInfo, Gives, GivesWhen, HashesDue, Node, NodeId, Overwrite, Page,
     PartReceipt, ProviderInfo, Quota, Result, Status, UploadRequest, UploadRules, UploadSession,
 };
@@ -106,8 +106,7 @@ pub static INFO: ProviderInfo = ProviderInfo {
         name: "url",
         url: "",
     }],
-    // Until the conformance suite has run over a simulator.
-    status: Status::Planned,
+    status: Status::SimulatorVerified,
     open,
 };
 
@@ -178,6 +177,7 @@ const PLAIN: Capabilities = Capabilities {
         hashes_due: HashesDue::Never,
         resumable: false,
         visible_before_commit: false,
+        pulled: false,
         max_size: None,
         empty_files: true,
     },
@@ -191,6 +191,11 @@ const PLAIN: Capabilities = Capabilities {
     max_name_bytes: names::MAX_NAME,
     page_size: list::PAGE_SIZE,
     parallel_reads: 4,
+    calls: Calls {
+        upload: 3,
+        copy: 2,
+        ..Calls::NONE
+    },
     limits: LIMITS,
     read_only: false,
     ..Capabilities::NOTHING

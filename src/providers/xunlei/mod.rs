@@ -43,7 +43,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::drive::{
-    Attempt, AuthMode, ByteStream, Capabilities, Conversation, Cursor, Drive, DriveContext,
+    Attempt, AuthMode, ByteStream, Calls, Capabilities, Conversation, Cursor, Drive, DriveContext,
     EndpointInfo, FieldInfo, Gives, GivesWhen, HashesDue, Node, NodeId, Overwrite, Page,
     PartReceipt, ProviderInfo, Question, Quota, Result, Status, UploadRequest, UploadRules,
     UploadSession,
@@ -141,7 +141,7 @@ pub static INFO: ProviderInfo = ProviderInfo {
             url: "",
         },
     ],
-    status: Status::Planned,
+    status: Status::SimulatorVerified,
     open,
 };
 
@@ -184,6 +184,7 @@ static CAPABILITIES: Capabilities = Capabilities {
         hashes_due: HashesDue::BeforeParts,
         resumable: true,
         visible_before_commit: true,
+        pulled: false,
         max_size: None,
         empty_files: true,
     },
@@ -207,6 +208,12 @@ static CAPABILITIES: Capabilities = Capabilities {
     parallel_reads: 8,
     // "New folders may need ~1 s to be listable" (section 9).
     listing_lag_ms: 2_000,
+    calls: Calls {
+        link: 1,
+        hit: 3,
+        upload: 6,
+        copy: 4,
+    },
     limits: LIMITS,
     read_only: false,
     shared: false,

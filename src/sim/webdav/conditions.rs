@@ -56,6 +56,14 @@ impl Ctx {
             "" => node.id.as_str(),
             tag => tag,
         };
+        // Bytes that were changed behind the server's back are another version, too.
+        let own = match &node.blob {
+            Some(blob) if blob.size() <= 1 << 20 => {
+                let digest = blob.digest(HashKind::Md5).await;
+                format!("{own}{}", digest.get(..8).unwrap_or(&digest))
+            }
+            _ => own.to_owned(),
+        };
         let both = |text: String| Tag {
             header: Some(text.clone()),
             property: Some(text),

@@ -24,7 +24,11 @@ pub async fn an_empty_directory_has_one_page(stage: Stage) -> Outcome {
 
 pub async fn pages_follow_each_other(stage: Stage) -> Outcome {
     let dir = stage.dir("many").await;
-    let count = u64::from(stage.caps.page_size) * 2 + 3;
+    // A listing that comes whole has no other page, however long it is.
+    let (count, wanted_pages) = match u64::from(stage.caps.page_size) {
+        0 => (2003, 1),
+        page => (page * 2 + 3, 3),
+    };
     let wanted: BTreeSet<String> = (0..count).map(|n| format!("entry {n:05}.bin")).collect();
     for name in &wanted {
         stage.seed_only(&format!("many/{name}"), &Bytes::from_static(b"x"));
@@ -41,9 +45,9 @@ pub async fn pages_follow_each_other(stage: Stage) -> Outcome {
             .iter()
             .all(|node| { node.parent == dir.id && node.kind == NodeKind::File && node.size == 1 })
     );
-    assert_eq!(pages, 3);
+    assert_eq!(pages, wanted_pages);
     if stage.world.is_some() {
-        assert_eq!(stage.stat().count(stage.spec.list), 3);
+        assert_eq!(stage.stat().count(stage.spec.list), pages as u64);
     }
     Ok(())
 }
@@ -53,7 +57,7 @@ pub async fn a_truncated_page_loses_nothing(stage: Stage) -> Outcome {
         return skip("no server that truncates");
     }
     let dir = stage.dir("cut").await;
-    let count = u64::from(stage.caps.page_size) + 5;
+    let count = u64::from(stage.caps.page_size.max(100)) + 5;
     for n in 0..count {
         stage.seed_only(&format!("cut/{n:05}"), &Bytes::from_static(b"x"));
     }

@@ -135,7 +135,7 @@ pub async fn a_profile_can_start_below(stage: Stage) -> Outcome {
 
 pub async fn capabilities_are_sound(stage: Stage) -> Outcome {
     let caps = &stage.caps;
-    assert!(caps.page_size > 0 && caps.parallel_reads > 0 && caps.max_name_bytes >= 254);
+    assert!(caps.parallel_reads > 0 && caps.max_name_bytes >= 254);
     assert!(!caps.copy_with_name || caps.copy);
     assert!(!caps.restore || caps.trash);
     assert!(!caps.rename_extension || caps.rename);

@@ -126,7 +126,7 @@ pub async fn many_callers_refresh_once(stage: Stage) -> Outcome {
 }
 
 pub async fn an_expired_link_is_renewed(stage: Stage) -> Outcome {
-    if stage.world.is_none() {
+    if stage.spec.link.is_empty() {
         return without_links();
     }
     let bytes = Sample::new(1, 90_000).bytes;
@@ -144,7 +144,7 @@ pub async fn an_expired_link_is_renewed(stage: Stage) -> Outcome {
 }
 
 pub async fn a_link_outlived_is_renewed(stage: Stage) -> Outcome {
-    if stage.world.is_none() {
+    if stage.spec.link.is_empty() {
         return without_links();
     }
     let bytes = Sample::new(2, 90_000).bytes;
@@ -156,7 +156,7 @@ pub async fn a_link_outlived_is_renewed(stage: Stage) -> Outcome {
 }
 
 pub async fn links_are_kept(stage: Stage) -> Outcome {
-    if stage.world.is_none() {
+    if stage.spec.link.is_empty() {
         return without_links();
     }
     let bytes = Sample::new(3, 90_000).bytes;
