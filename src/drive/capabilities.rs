@@ -38,8 +38,17 @@ pub struct Question {
     pub kinds: &'static [Kind],
     /// Most bytes of the content it may read for proofs (server-named ranges, token-dependent bytes).
     pub range_bytes: u64,
+    /// Smallest content this way is open for.
+    pub min_size: u64,
     /// Largest content this way is open for; `None` for any.
     pub max_size: Option<u64>,
+}
+
+impl Question {
+    /// Whether a content of `size` bytes can be asked for this way.
+    pub fn takes(&self, size: u64) -> bool {
+        size >= self.min_size && self.max_size.is_none_or(|max| size <= max)
+    }
 }
 
 /// When the hashes of a streamed upload are due.
@@ -84,8 +93,8 @@ pub enum Overwrite {
     ByReplace,
 }
 
-/// How many calls a drive needs. Ranges of contents and parts of uploads are not counted here, and a
-/// listing of the directory is fresh.
+/// How many calls a drive needs of its service. Ranges of contents, parts of uploads and what goes to
+/// an object store are not counted here, nor are log-ins, and a listing of the directory is fresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Calls {
     /// Before the first range of a file is read, while no link of it is kept.
@@ -241,7 +250,7 @@ impl Serialize for Capabilities {
             })).collect::<Vec<_>>(),
             "asks": self.questions.iter().map(|q| json!({
                 "kinds": q.kinds.iter().map(|k| k.to_string()).collect::<Vec<_>>(),
-                "range_bytes": q.range_bytes, "max_size": q.max_size,
+                "range_bytes": q.range_bytes, "min_size": q.min_size, "max_size": q.max_size,
             })).collect::<Vec<_>>(),
             "upload": {
                 "hashes": self.upload.hashes.iter().map(|k| k.to_string()).collect::<Vec<_>>(),

@@ -67,7 +67,7 @@ pub struct Expected {
     pub phase: Phase,
     /// Content bytes read from the source, the proof aside.
     pub bytes_from_source: u64,
-    /// Further bytes of the content that a proof may want, at most.
+    /// Further bytes of the content that a proof or a comparison of samples may want, at most.
     pub proof_bytes: u64,
     /// Content bytes sent to the target.
     pub bytes_to_target: u64,
@@ -96,6 +96,8 @@ pub struct Way {
     /// Whether samples of both sides are compared, because no hash that both sides vouch for
     /// tells that they are equal: at most 256 KiB of each.
     pub samples: bool,
+    /// Whether an uploader's claim is what is asked by.
+    pub claimed: bool,
     #[serde(skip)]
     common: bool,
 }
@@ -147,7 +149,11 @@ impl Cell {
         let (source, target) = self.ends;
         let hit = hit || way.class == Class::Copied;
         let whole = way.reads.is_none();
-        let proof = way.reads.unwrap_or(0).min(size);
+        let asked = way.reads.unwrap_or(0).min(size);
+        // What was sent is compared by samples where the target vouches for no hash. They come from
+        // the source unless the stage has it all.
+        let unvouched = !hit && !vouches(target);
+        let proof = asked + if unvouched { verify::sampled(size) } else { 0 };
         let phase = match way.class {
             Class::Copied => Phase::P0,
             Class::Metadata | Class::Pulled if hit => Phase::P1,
@@ -172,6 +178,9 @@ impl Cell {
         let made = match way.class {
             Class::Copied => target.calls.copy,
             _ if hit => target.calls.hit,
+            // A claim that missed is no last word: what it opened is given up, everything is read,
+            // and it is asked again.
+            _ if way.claimed => target.calls.upload + target.calls.hit + 1,
             _ => target.calls.upload,
         };
         let compared = if sampled > 0 { target.calls.link } else { 0 };
@@ -202,7 +211,8 @@ fn sizes(target: &Capabilities) -> Vec<Option<u64>> {
     let mut sizes: Vec<u64> = target
         .questions
         .iter()
-        .filter_map(|question| question.max_size)
+        .flat_map(|question| [question.max_size, question.min_size.checked_sub(1)])
+        .flatten()
         .filter(|size| most.is_none_or(|most| *size < most))
         .collect();
     sizes.sort_unstable();
@@ -220,6 +230,7 @@ fn way(source: &Side, target: &Side, up_to: Option<u64>) -> Way {
         lookups: 0,
         reads: Some(0),
         samples: false,
+        claimed: false,
         common: false,
     };
     if takes.read_only || target.read_only {
@@ -274,14 +285,17 @@ fn way(source: &Side, target: &Side, up_to: Option<u64>) -> Way {
         Asking { bytes, .. } => (Class::Ranges, Some(*bytes)),
     };
     // A window hash and an uploader's claim do not vouch for the content.
-    let claimed = asking.question.kinds.iter().any(|kind| {
-        *kind == Kind::Cid || !asking.full && kind.is_strong() && !trusted.contains(kind)
-    });
+    let unvouched = |kind: &Kind| kind.is_strong() && !trusted.contains(kind);
+    let claimed = !asking.full && asking.question.kinds.iter().any(unvouched);
+    let windows = asking.question.kinds.contains(&Kind::Cid);
     Way {
         asks: asking.question.kinds.iter().map(Kind::to_string).collect(),
         lookups: u32::try_from(looked_up.len()).unwrap_or(u32::MAX),
         reads,
-        samples: claimed || !asking.full && !vouched_after(takes, &trusted, asking.question.kinds),
+        claimed,
+        samples: claimed
+            || windows
+            || !asking.full && !vouched_after(takes, &trusted, asking.question.kinds),
         common: gives.gives.iter().any(|given| {
             given.when == GivesWhen::AtList && given.kind.is_strong() && given.origin.is_trusted()
         }),
@@ -311,6 +325,12 @@ fn told(gives: &Capabilities, looked_up: &[Kind]) -> Vec<Kind> {
             && (given.when == GivesWhen::AtList || looked_up.contains(&given.kind))
     });
     given.map(|given| given.kind).collect()
+}
+
+/// Whether the target tells some hash of its files that it computed.
+fn vouches(takes: &Capabilities) -> bool {
+    let mut gives = takes.gives.iter();
+    gives.any(|given| given.origin.is_trusted() && given.kind.is_strong())
 }
 
 /// Whether the target tells one of these of its new file, having computed it.

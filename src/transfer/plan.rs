@@ -150,9 +150,7 @@ pub(super) fn cheapest(
     size: u64,
     cost: impl Fn(Kind) -> Cost,
 ) -> Option<Asking> {
-    let open = questions
-        .iter()
-        .filter(|question| question.max_size.is_none_or(|max| size <= max));
+    let open = questions.iter().filter(|question| question.takes(size));
     let askings = open.map(|question| {
         let lacking: Vec<Kind> = question
             .kinds

@@ -135,6 +135,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     questions: &[Question {
         kinds: &[Kind::Sha1],
         range_bytes: 8,
+        min_size: 0,
         max_size: None,
     }],
     upload: UploadRules {

@@ -187,11 +187,13 @@ const OFFICIAL: Capabilities = Capabilities {
         Question {
             kinds: fast::WITH_BLOCKS,
             range_bytes: fast::HEAD,
+            min_size: 0,
             max_size: Some(create::MAX_SMALL),
         },
         Question {
             kinds: fast::ONE_SLICE,
             range_bytes: fast::HEAD,
+            min_size: 0,
             max_size: Some(create::SLICE),
         },
     ],
@@ -242,11 +244,13 @@ static WITH_COOKIE: Capabilities = Capabilities {
         Question {
             kinds: fast::WITH_BLOCKS,
             range_bytes: fast::HEAD + fast::PROOF,
+            min_size: 0,
             max_size: Some(create::MAX_SMALL),
         },
         Question {
             kinds: fast::ONE_SLICE,
             range_bytes: fast::HEAD + fast::PROOF,
+            min_size: 0,
             max_size: Some(create::SLICE),
         },
     ],

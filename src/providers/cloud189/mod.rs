@@ -231,11 +231,13 @@ static CAPABILITIES: Capabilities = Capabilities {
         Question {
             kinds: &[Kind::Md5],
             range_bytes: 0,
+            min_size: 0,
             max_size: None,
         },
         Question {
             kinds: &[Kind::Md5, SLICES],
             range_bytes: 0,
+            min_size: 0,
             max_size: Some(999 * (10 << 20)),
         },
     ],

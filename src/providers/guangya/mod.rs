@@ -166,12 +166,15 @@ static CAPABILITIES: Capabilities = Capabilities {
         Question {
             kinds: &[Kind::Md5],
             range_bytes: 0,
+            min_size: 0,
             max_size: None,
         },
         // The three windows of the CID go along with the gcid.
         Question {
             kinds: &[Kind::Gcid],
             range_bytes: 61_440,
+            // Smaller ones are asked for by their MD5 alone.
+            min_size: 1 << 20,
             max_size: None,
         },
     ],
@@ -205,7 +208,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     calls: Calls {
         link: 1,
         hit: 3,
-        upload: 5,
+        upload: 4,
         copy: 5,
     },
     limits: LIMITS,

@@ -87,6 +87,7 @@ const fn asks(kinds: &'static [Kind]) -> Question {
     Question {
         kinds,
         range_bytes: 0,
+        min_size: 0,
         max_size: None,
     }
 }

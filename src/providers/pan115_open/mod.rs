@@ -141,6 +141,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     questions: &[Question {
         kinds: &[Kind::Sha1],
         range_bytes: fast::RANGE_BYTES,
+        min_size: 0,
         max_size: Some(fast::MAX_SIZE),
     }],
     upload: UploadRules {
@@ -172,7 +173,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     calls: Calls {
         link: 1,
         hit: 3,
-        upload: 5,
+        upload: 3,
         copy: 4,
     },
     limits: LIMITS,

@@ -130,11 +130,13 @@ static CAPABILITIES: Capabilities = Capabilities {
         Question {
             kinds: &[Kind::Sha1],
             range_bytes: 0,
+            min_size: 0,
             max_size: Some(create::MAX_FILE),
         },
         Question {
             kinds: &[Kind::Md5],
             range_bytes: 0,
+            min_size: 0,
             max_size: Some(create::MAX_FILE),
         },
     ],

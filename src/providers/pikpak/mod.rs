@@ -158,11 +158,13 @@ static CAPABILITIES: Capabilities = Capabilities {
         Question {
             kinds: &[Kind::Gcid],
             range_bytes: 0,
+            min_size: 0,
             max_size: None,
         },
         Question {
             kinds: &[Kind::Cid],
             range_bytes: 61_440,
+            min_size: 0,
             max_size: None,
         },
     ],
@@ -196,8 +198,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     listing_lag_ms: 0,
     calls: Calls {
         link: 1,
-        hit: 3,
-        upload: 7,
+        hit: 2,
+        upload: 5,
         copy: 5,
     },
     limits: LIMITS,

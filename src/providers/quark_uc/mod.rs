@@ -186,6 +186,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     questions: &[Question {
         kinds: &[Kind::Md5, Kind::Sha1],
         range_bytes: 0,
+        min_size: 0,
         max_size: None,
     }],
     upload: UploadRules {

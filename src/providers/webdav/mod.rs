@@ -192,8 +192,8 @@ const PLAIN: Capabilities = Capabilities {
     page_size: list::PAGE_SIZE,
     parallel_reads: 4,
     calls: Calls {
-        upload: 3,
-        copy: 2,
+        upload: 7,
+        copy: 4,
         ..Calls::NONE
     },
     limits: LIMITS,

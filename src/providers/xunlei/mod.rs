@@ -177,6 +177,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     questions: &[Question {
         kinds: &[Kind::Gcid],
         range_bytes: 0,
+        min_size: 0,
         max_size: None,
     }],
     upload: UploadRules {
@@ -210,9 +211,9 @@ static CAPABILITIES: Capabilities = Capabilities {
     listing_lag_ms: 2_000,
     calls: Calls {
         link: 1,
-        hit: 3,
-        upload: 6,
-        copy: 4,
+        hit: 2,
+        upload: 5,
+        copy: 5,
     },
     limits: LIMITS,
     read_only: false,
