@@ -92,7 +92,7 @@ fn classify(
         412 => K::Exists,
         413 => K::TooLarge,
         414 => K::NameTooLong,
-        423 | 424 | 425 => return (K::Busy, later),
+        423..=425 => return (K::Busy, later),
         429 => return (K::RateLimited, later),
         507 => K::QuotaFull,
         // RFC 4918, 9.8.5: the place belongs to another server.

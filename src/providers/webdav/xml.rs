@@ -212,10 +212,10 @@ impl State {
         match (self.open.last(), tag) {
             (None, Tag::Multistatus) if !self.whole => {}
             (None, _) => return Err(format!("<{name}> where <multistatus> was expected")),
-            (Some(Tag::Field(Field::ResourceType)), _) => {
-                if owner == Owner::Dav && name == "collection" {
-                    self.pending.collection = Some(true);
-                }
+            (Some(Tag::Field(Field::ResourceType)), _)
+                if owner == Owner::Dav && name == "collection" =>
+            {
+                self.pending.collection = Some(true);
             }
             (Some(Tag::Field(_)), _) => self.text.push(' '),
             (_, Tag::Response) => self.entry = Entry::default(),

@@ -157,7 +157,7 @@ impl ApiError {
             ("code".to_owned(), code),
             ("msg".to_owned(), json!(self.msg)),
         ]);
-        if turn % 2 == 0 || !self.data.is_null() {
+        if turn.is_multiple_of(2) || !self.data.is_null() {
             body.insert("data".to_owned(), self.data);
         }
         let status = if self.http == 200 { http } else { self.http };

@@ -281,10 +281,11 @@ impl Ctx<'_> {
                 msg: "injected fault".to_owned(),
             });
         }
-        if task.outcome.is_none() && task.polls_left == 0 {
-            if let Some(work) = task.work.take() {
-                task.outcome = Some(self.sim.perform(&task.account, &work));
-            }
+        if task.outcome.is_none()
+            && task.polls_left == 0
+            && let Some(work) = task.work.take()
+        {
+            task.outcome = Some(self.sim.perform(&task.account, &work));
         }
         task.polls_left = task.polls_left.saturating_sub(1);
         // 0 waits, 1 runs.
