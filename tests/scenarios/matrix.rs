@@ -239,8 +239,10 @@ async fn column(target: &str) {
             copy(&rig, from, to, &first).await;
         }
         let same_provider = from.provider == to.provider;
-        for (size, way) in [(SMALL, cell.way(SMALL)), (LARGE, cell.way(LARGE))] {
-            let way = way.unwrap();
+        let (small, large) = (cell.way(SMALL).unwrap(), cell.way(LARGE).unwrap());
+        // A larger file is another cell only where it takes another way.
+        let larger = (small != large).then_some((LARGE, large));
+        for (size, way) in std::iter::once((SMALL, small)).chain(larger) {
             for (hit, warm) in [(true, false), (true, true), (false, false)] {
                 // What an account of a provider holds is known to the provider; a directory of
                 // this machine knows what it computed.
@@ -265,12 +267,21 @@ async fn column(target: &str) {
                     hit,
                     warm,
                 };
-                let seen = copy(&rig, from, to, &run).await;
                 let what = format!(
                     "{} -> {} {:?} of {size}, hit {hit}, warm {warm}",
                     from.profile, to.profile, way.class
                 );
-                wrong.extend(compare(&what, &meant, &seen));
+                // On a machine that is very slow a listing ages or a task is polled once more in the
+                // middle of a copy. What is wrong is so every time.
+                let mut differs = Vec::new();
+                for _ in 0..3 {
+                    let seen = copy(&rig, from, to, &run).await;
+                    differs = compare(&what, &meant, &seen);
+                    if differs.is_empty() {
+                        break;
+                    }
+                }
+                wrong.extend(differs);
             }
         }
     }
