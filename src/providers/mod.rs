@@ -2,6 +2,7 @@
 //! `oss` is a piece that drivers share: uploads into Aliyun's object store.
 
 pub mod aliyundrive_open;
+pub mod clouddrive2;
 pub mod local;
 pub mod oss;
 pub mod pan115_open;
@@ -19,6 +20,7 @@ pub static REGISTRY: &[&ProviderInfo] = &[
     &pikpak::INFO,
     &quark_uc::QUARK,
     &quark_uc::UC,
+    &clouddrive2::INFO,
     &local::INFO,
 ];
 

@@ -153,7 +153,10 @@ impl Refresher<DriveError> for Login {
                 .collect();
             return Ok(Err(DriveError::new(
                 ErrorKind::Auth,
-                format!("profile {}: CloudDrive2 refuses the login: {said}", self.profile),
+                format!(
+                    "profile {}: CloudDrive2 refuses the login: {said}",
+                    self.profile
+                ),
             )));
         }
         let now = self.wire.client.clock().now_ms();

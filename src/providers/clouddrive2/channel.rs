@@ -195,6 +195,9 @@ impl Channel {
     /// # Errors
     /// Why it cannot be opened.
     pub async fn open_anew(&self) -> Result<()> {
+        if !self.shared.state().running {
+            return self.open().await;
+        }
         let mut phase = self.shared.phase.subscribe();
         self.shared.phase.send_replace(Phase::Opening);
         self.shared.anew.notify_one();

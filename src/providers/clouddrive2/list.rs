@@ -211,8 +211,7 @@ pub fn node(file: &CloudFile, dir: &str) -> Option<Node> {
     if file.name.is_empty() || file.name.contains('/') || matches!(&*file.name, "." | "..") {
         return None;
     }
-    let is_dir =
-        file.is_directory || file.is_root || file.is_cloud_root || file.is_cloud_directory;
+    let is_dir = file.is_directory || file.is_root || file.is_cloud_root || file.is_cloud_directory;
     let mut fingerprints = Fingerprints::new();
     if !is_dir && has_honest_hashes(file) {
         for (number, kind, origin) in HASHES {

@@ -9,9 +9,7 @@ use reqwest::header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue, RANGE};
 use super::api::Api;
 use super::message::{DownloadUrlPathInfo, GetDownloadUrlPathRequest};
 use super::wire::Call;
-use crate::drive::{
-    ByteStream, DriveError, ErrorKind, Node, NodeId, Ranged, Result, get_range,
-};
+use crate::drive::{ByteStream, DriveError, ErrorKind, Node, NodeId, Ranged, Result, get_range};
 use crate::net::{Request, Retry};
 
 const LINK: Call = Call::safe("download_link", "GetDownloadUrlPath");
@@ -66,7 +64,10 @@ impl Links {
         let mut way = Way::Kept;
         loop {
             let link = self.link(api, &key).await?;
-            let direct = link.direct.as_ref().filter(|_| way != Way::ThroughTheServer);
+            let direct = link
+                .direct
+                .as_ref()
+                .filter(|_| way != Way::ThroughTheServer);
             let refused = match get_range(&api.wire.client, request(&link, direct), &range).await {
                 Ok(Ranged::Body(stream)) => return Ok(stream),
                 Ok(Ranged::Refused(response)) => response,
@@ -144,12 +145,7 @@ fn request(link: &Link, direct: Option<&Direct>) -> Request {
 const OURS: [HeaderName; 3] = [RANGE, HOST, CONTENT_LENGTH];
 
 impl Link {
-    fn new(
-        info: &DownloadUrlPathInfo,
-        scheme: &str,
-        authority: &str,
-        now: i64,
-    ) -> Result<Link> {
+    fn new(info: &DownloadUrlPathInfo, scheme: &str, authority: &str, now: i64) -> Result<Link> {
         if info.download_url_path.is_empty() {
             return Err(DriveError::bad_answer(LINK.op, "no address"));
         }
@@ -169,7 +165,9 @@ impl Link {
                 }
             });
         let expires = info.expires_in.map(|seconds| {
-            let ms = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000);
+            let ms = i64::try_from(seconds)
+                .unwrap_or(i64::MAX)
+                .saturating_mul(1000);
             now.saturating_add(ms)
         });
         Ok(Link {

@@ -151,7 +151,9 @@ impl Wire {
         let path = path(call)?;
         let mut grpc = self.grpc();
         let work = async {
-            grpc.ready().await.map_err(tonic::Status::from_error_generic)?;
+            grpc.ready()
+                .await
+                .map_err(tonic::Status::from_error_generic)?;
             grpc.unary(request, path, Proto::<Q, A>::new()).await
         };
         let answer = within(call, call.deadline, work).await;
@@ -180,7 +182,9 @@ impl Wire {
         let path = path(call)?;
         let mut grpc = self.grpc();
         let work = async {
-            grpc.ready().await.map_err(tonic::Status::from_error_generic)?;
+            grpc.ready()
+                .await
+                .map_err(tonic::Status::from_error_generic)?;
             grpc.server_streaming(request, path, Proto::<Q, A>::new())
                 .await
         };

@@ -204,7 +204,10 @@ pub async fn copy(api: &Api, node: &Node, parent: &NodeId, name: &str) -> Result
     if copy.kind == NodeKind::File && copy.size != node.size {
         return Err(DriveError::new(
             ErrorKind::Verification,
-            format!("copy: {} bytes where {} were expected", copy.size, node.size),
+            format!(
+                "copy: {} bytes where {} were expected",
+                copy.size, node.size
+            ),
         ));
     }
     Ok(copy)
