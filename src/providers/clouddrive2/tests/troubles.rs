@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::Status;
 
-use super::stand_in::{Fault, Stand};
+use super::stand_in::{Fault, Seen, Stand};
 use super::{Desk, Sample, request};
 use crate::drive::{Attempt, Conversation, Drive, DriveError, ErrorKind, ReadBudget, Result};
 use crate::fingerprint::{Kind, Origin};
@@ -298,20 +298,29 @@ async fn cut_off(stand: &Arc<Stand>, content: &Sample) -> Desk {
     desk.again()
 }
 
+/// Asks for the first half, and for the second one on every channel after the first.
 async fn half_first(stand: Arc<Stand>, id: String, start: StartRemoteUploadRequest) {
+    let all = |seen: &Seen| Stand::received(seen, &id, start.file_size).is_some();
     stand.ask(&id, 0, 1000, false);
-    stand.until(|seen| seen.data.len() == 1).await;
-    stand.until(|seen| seen.devices.len() >= 2).await;
-    stand.ask(&id, 1000, 0, false);
-    if id == "u-1" {
-        stand.until(|seen| seen.data.len() == 2).await;
-    } else {
-        stand.ask(&id, 0, 1000, false);
-        stand
-            .until(|seen| Stand::received(seen, &id, start.file_size).is_some())
-            .await;
+    if id != "u-1" {
+        stand.ask(&id, 1000, 0, false);
+        stand.until(all).await;
+        return stand.finish(&id, &start);
     }
-    stand.finish(&id, &start);
+    let mut channels = 1;
+    loop {
+        let more = |seen: &Seen| seen.devices.len() > channels;
+        let over = |seen: &Seen| all(seen) || !seen.controls.is_empty();
+        stand.until(|seen| more(seen) || over(seen)).await;
+        if over(&stand.seen()) {
+            break;
+        }
+        channels = stand.seen().devices.len();
+        stand.ask(&id, 1000, 0, false);
+    }
+    if all(&stand.seen()) {
+        stand.finish(&id, &start);
+    }
 }
 
 #[tokio::test]
