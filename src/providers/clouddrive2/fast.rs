@@ -13,7 +13,7 @@ use super::error::of_text;
 use super::ledger::Entry;
 use super::list::{HASHES, appeared, refuse_taken, stat};
 use super::names::{self, RULES, TOP};
-use super::serve::{End, Served, Serving};
+use super::serve::{End, Serving};
 use super::start::Uploads;
 use super::upload_message::Stage;
 use crate::drive::{
@@ -176,7 +176,9 @@ async fn round(
         ),
         _ => error,
     })?;
-    check(&node, conversation, &served)?;
+    if matches!(served.end, End::Skipped) {
+        check_skipped(&node, conversation)?;
+    }
     let mut decided_by = Vec::new();
     if !served.all_sent && !taken_up {
         // The provider had it: by what it was told, or asked for.
@@ -190,24 +192,19 @@ async fn round(
     Ok(Ok(Attempt::Hit { node, decided_by }))
 }
 
-/// Whether the file is ours. After `Skipped` it may be one that was there before (section 7.6).
-fn check(node: &Node, conversation: &Conversation<'_>, served: &Served) -> Result<()> {
+/// `Skipped` may mean that the file which stands there was kept (section 7.6). What an upload that
+/// is finished made is verified by whoever asked for it.
+fn check_skipped(node: &Node, conversation: &Conversation<'_>) -> Result<()> {
     let ours = !node.is_dir()
         && node.size == conversation.size()
         && !node.fingerprints.contradicts(&conversation.known());
     if ours {
         return Ok(());
     }
-    Err(match served.end {
-        End::Skipped => DriveError::new(
-            ErrorKind::Exists,
-            format!("{:?} exists already, and was kept", node.name),
-        ),
-        _ => DriveError::new(
-            ErrorKind::Verification,
-            format!("{:?} is not what was uploaded", node.name),
-        ),
-    })
+    Err(DriveError::new(
+        ErrorKind::Exists,
+        format!("{:?} exists already, and was kept", node.name),
+    ))
 }
 
 /// What an upload does to a taken name is not known (section 7.7): so it is looked at first. The

@@ -18,7 +18,8 @@ use crate::drive::{
 use crate::fingerprint::{Fingerprints, Kind, Origin};
 use crate::net::retry;
 
-const LIST: Call = Call::safe("list", "GetSubFiles");
+/// The first batch of a large directory takes its time at some providers.
+const LIST: Call = Call::safe("list", "GetSubFiles").deadline(Duration::from_secs(120));
 const STAT: Call = Call::safe("stat", "FindFileByPath");
 const QUOTA: Call = Call::safe("quota", "GetSpaceInfo");
 

@@ -50,11 +50,12 @@ impl Running {
         self.uploads.ledger.remove(&self.id).await;
     }
 
-    /// Cancels it at the server. When that fails the ledger still has it.
+    /// Cancels it at the server. When that fails the ledger still has it; when this is dropped
+    /// midway it is done behind.
     pub async fn cancel(mut self) {
-        self.armed = false;
         self.uploads.channel.forget(&self.id);
         self.uploads.clone().withdraw(self.id.clone()).await;
+        self.armed = false;
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use tonic::client::Grpc;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
-use tonic::{Request, Streaming};
+use tonic::{Request, Status, Streaming};
 
 use super::codec::Proto;
 use super::error::{Repeat, lost, of_status};
@@ -151,9 +151,7 @@ impl Wire {
         let path = path(call)?;
         let mut grpc = self.grpc();
         let work = async {
-            grpc.ready()
-                .await
-                .map_err(tonic::Status::from_error_generic)?;
+            ready(&mut grpc).await?;
             grpc.unary(request, path, Proto::<Q, A>::new()).await
         };
         let answer = within(call, call.deadline, work).await;
@@ -182,9 +180,7 @@ impl Wire {
         let path = path(call)?;
         let mut grpc = self.grpc();
         let work = async {
-            grpc.ready()
-                .await
-                .map_err(tonic::Status::from_error_generic)?;
+            ready(&mut grpc).await?;
             grpc.server_streaming(request, path, Proto::<Q, A>::new())
                 .await
         };
@@ -239,11 +235,18 @@ impl Wire {
     }
 }
 
+/// Waits until the connection takes a call.
+async fn ready(grpc: &mut Grpc<Channel>) -> Result<(), Status> {
+    grpc.ready()
+        .await
+        .map_err(|error| Status::from_error(Box::new(error)))
+}
+
 /// Runs a call within its deadline.
 async fn within<T>(
     call: &Call,
     deadline: Duration,
-    work: impl Future<Output = Result<T, tonic::Status>>,
+    work: impl Future<Output = Result<T, Status>>,
 ) -> Result<T> {
     match timeout(deadline, work).await {
         Ok(Ok(answer)) => Ok(answer),
