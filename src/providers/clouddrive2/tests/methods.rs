@@ -388,6 +388,7 @@ fn start(stand: &Arc<Stand>, q: StartRemoteUploadRequest) -> RemoteUploadStarted
         });
         id
     };
+    stand.note(|_| ());
     stand.run(id.clone(), q);
     RemoteUploadStarted { upload_id: id }
 }

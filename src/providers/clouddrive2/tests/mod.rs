@@ -51,7 +51,7 @@ const PACE: Pace = Pace {
     stalled: Duration::from_secs(20),
     queued: Duration::from_secs(20),
     shown: [Duration::from_millis(20); 5],
-    sweep: Duration::from_millis(50),
+    sweep: Duration::from_secs(600),
 };
 
 #[derive(Default)]
@@ -110,6 +110,10 @@ impl Desk {
 
     /// The same profile in the next run of the program.
     fn again(self) -> Desk {
+        self.again_with(PACE)
+    }
+
+    fn again_with(self, pace: Pace) -> Desk {
         let Desk {
             drive,
             state,
@@ -117,7 +121,7 @@ impl Desk {
         } = self;
         drop(drive);
         Desk {
-            drive: CloudDrive2::new(&context, PACE).unwrap(),
+            drive: CloudDrive2::new(&context, pace).unwrap(),
             state,
             context,
         }

@@ -1,14 +1,16 @@
 //! Lost answers, lost channels, failures, cancelling.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tonic::Status;
 
 use super::stand_in::{Fault, Seen, Stand};
-use super::{Desk, Sample, request};
+use super::{Desk, PACE, Sample, request};
 use crate::drive::{Attempt, Conversation, Drive, DriveError, ErrorKind, ReadBudget, Result};
 use crate::fingerprint::{Kind, Origin};
 use crate::net::Retry;
+use crate::providers::clouddrive2::channel::Pace;
 use crate::providers::clouddrive2::upload_message::{Control, StartRemoteUploadRequest};
 
 async fn attempt(desk: &Desk, content: &Sample) -> Result<Attempt> {
@@ -301,12 +303,12 @@ async fn cut_off(stand: &Arc<Stand>, content: &Sample) -> Desk {
 /// Asks for the first half, and for the second one on every channel after the first.
 async fn half_first(stand: Arc<Stand>, id: String, start: StartRemoteUploadRequest) {
     let all = |seen: &Seen| Stand::received(seen, &id, start.file_size).is_some();
-    stand.ask(&id, 0, 1000, false);
     if id != "u-1" {
-        stand.ask(&id, 1000, 0, false);
+        stand.ask(&id, 0, 0, false);
         stand.until(all).await;
         return stand.finish(&id, &start);
     }
+    stand.ask(&id, 0, 1000, false);
     let mut channels = 1;
     loop {
         let more = |seen: &Seen| seen.devices.len() > channels;
@@ -350,6 +352,25 @@ async fn another_content_does_not_go_on_with_it() {
     attempt(&desk, &second).await.unwrap();
     assert_eq!(cancelled(&stand), ["u-1"]);
     assert_eq!(stand.seen().starts.len(), 2);
+}
+
+#[tokio::test]
+async fn what_nobody_wants_any_more_is_cancelled_in_the_next_run() {
+    let stand = Stand::start(half_first).await;
+    let content = Sample::new(2000).knowing(Kind::Sha1, Origin::Computed);
+    let desk = cut_off(&stand, &content).await;
+    let desk = desk.again_with(Pace {
+        sweep: Duration::from_millis(10),
+        ..PACE
+    });
+    let other = Sample::new(500);
+    let conversation = Conversation::new(&other, ReadBudget::All);
+    desk.drive
+        .fast_upload(&request("other.bin", &other), &conversation)
+        .await
+        .unwrap();
+    stand.until(|seen| !seen.controls.is_empty()).await;
+    assert_eq!(cancelled(&stand), ["u-1"]);
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
 //! What the server asks, and what it gets.
 
-use super::stand_in::Stand;
+use super::stand_in::{Fault, Seen, Stand};
 use super::{Desk, Sample, request};
 use crate::drive::{Attempt, Conversation, Drive, ErrorKind, Node, ReadBudget};
 use crate::fingerprint::{Kind, Origin, hash_all};
 use crate::providers::clouddrive2::serve::PIECE;
+use crate::providers::clouddrive2::upload_message::RemoteHashProgressUpload;
 
 fn hit(attempt: Attempt) -> (Node, Vec<Kind>) {
     match attempt {
@@ -84,8 +85,8 @@ async fn exactly_the_asked_ranges_are_sent_in_pieces() {
         }
         // Not in order, one of them ahead of time, one to the end, one beyond it.
         stand.ask(&id, 3 * PIECE, 0, false);
+        stand.ask(&id, 3 * PIECE, 0, false);
         stand.ask(&id, 100, 2 * PIECE, true);
-        stand.ask(&id, 0, 100, false);
         stand.ask(&id, 0, 100, false);
         stand.ask(&id, 2 * PIECE + 100, PIECE, false);
         stand.ask(&id, size + 5, 10, false);
@@ -138,12 +139,10 @@ async fn hashes_are_computed_once_and_told_again() {
             stand.ask_hash(&id, 1, Some(4096));
             stand.ask_hash(&id, 1, Some(4096));
             let last = |number: i32, count: usize| {
-                move |seen: &super::stand_in::Seen| {
-                    let finals = seen
-                        .reports
-                        .iter()
-                        .filter(|report| report.hash_type == number && report.hash_value.is_some());
-                    finals.count() == count
+                move |seen: &Seen| {
+                    let of = |report: &&RemoteHashProgressUpload| report.hash_type == number;
+                    let finals = seen.reports.iter().filter(of);
+                    finals.filter(|r| r.hash_value.is_some()).count() >= count
                 }
             };
             stand.until(last(1, 1)).await;
@@ -161,23 +160,23 @@ async fn hashes_are_computed_once_and_told_again() {
     decided_by.sort_unstable();
     assert_eq!(decided_by, [Kind::Md5, Kind::Gcid]);
     let seen = stand.seen();
-    let finals: Vec<_> = seen
-        .reports
-        .iter()
-        .filter(|report| report.hash_value.is_some())
-        .collect();
-    let wanted = hash_all(
-        &[Kind::Md5, Kind::BlockListMd5 { block: 4096 }, Kind::Gcid],
-        &content.bytes,
-    );
-    assert_eq!(finals[0].hash_value.as_ref(), Some(&wanted[0].1));
-    assert_eq!(finals[0].block_hashes.join(","), wanted[1].1);
-    assert_eq!(finals[0].block_hashes.len(), 3);
-    assert_eq!(finals[0], finals[1]);
-    assert_eq!(finals[2].hash_value.as_ref(), Some(&wanted[2].1));
-    for report in &finals {
+    let kinds = [Kind::Md5, Kind::BlockListMd5 { block: 4096 }, Kind::Gcid];
+    let wanted = hash_all(&kinds, &content.bytes);
+    let mut count = [0, 0];
+    for report in seen.reports.iter().filter(|r| r.hash_value.is_some()) {
         assert_eq!((report.bytes_hashed, report.total_bytes), (10_240, 10_240));
+        if report.hash_type == 1 {
+            assert_eq!(report.hash_value.as_ref(), Some(&wanted[0].1));
+            assert_eq!(report.block_hashes.join(","), wanted[1].1);
+            assert_eq!(report.block_hashes.len(), 3);
+            count[0] += 1;
+        } else {
+            assert_eq!(report.hash_value.as_ref(), Some(&wanted[2].1));
+            count[1] += 1;
+        }
     }
+    // Once for the first request, once for the one after it.
+    assert!(count[0] >= 2 && count[1] == 1, "{count:?}");
     // Two hashes, two passes: what was told again was not computed again.
     assert_eq!(content.ranges(), [0..10_240, 0..10_240]);
     assert!(seen.data.is_empty());
@@ -273,7 +272,7 @@ async fn all_uploads_share_one_channel() {
     let more = Sample::new(10);
     stand.fault(
         "StartRemoteUpload",
-        super::stand_in::Fault::Instead(tonic::Status::invalid_argument("enough")),
+        Fault::Instead(tonic::Status::invalid_argument("enough")),
     );
     let conversation = Conversation::new(&more, ReadBudget::All);
     let refused = desk
