@@ -146,7 +146,7 @@ async fn computed(serving: &Serving<'_>, wanted: Wanted) -> Result<Vec<String>> 
     };
     tokio::select! {
         values = work => values,
-        () = reports => Err(broken(PipelineError::Lost)),
+        _ = reports => Err(broken(PipelineError::Lost)),
     }
 }
 
