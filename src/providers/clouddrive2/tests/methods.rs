@@ -165,9 +165,9 @@ pub async fn refuse(method: &str, request: Request, text: &'static str) -> Respo
 /// Does what the method is there for.
 pub async fn carry_out(stand: &Arc<Stand>, method: &str, request: Request) -> Response {
     match method {
-        "GetToken" => unary(request, |q| Ok(login(stand, q))).await,
-        "GetSubFiles" => streamed(request, |q| list(stand, &q)).await,
-        "FindFileByPath" => unary(request, |q| find(stand, &q)).await,
+        "GetToken" => unary(request, |q: GetTokenRequest| Ok(login(stand, q))).await,
+        "GetSubFiles" => streamed(request, |q: ListSubFileRequest| list(stand, &q)).await,
+        "FindFileByPath" => unary(request, |q: FindFileByPathRequest| find(stand, &q)).await,
         "GetSpaceInfo" => {
             unary(request, |_: FileRequest| {
                 Ok(SpaceInfo {
@@ -178,14 +178,28 @@ pub async fn carry_out(stand: &Arc<Stand>, method: &str, request: Request) -> Re
             })
             .await
         }
-        "CreateFolder" => unary(request, |q| Ok(create_folder(stand, &q))).await,
-        "RenameFile" => unary(request, |q| Ok(rename(stand, &q))).await,
-        "MoveFile" => unary(request, |q| Ok(move_files(stand, q))).await,
-        "CopyFile" => unary(request, |q| Ok(copy_files(stand, &q))).await,
-        "DeleteFile" => unary(request, |q| Ok(delete(stand, &q))).await,
-        "GetDownloadUrlPath" => unary(request, |q| Ok(link(stand, &q))).await,
-        "RemoteUploadChannel" => streamed(request, |q| Ok(channel(stand, q))).await,
-        "StartRemoteUpload" => unary(request, |q| Ok(start(stand, q))).await,
+        "CreateFolder" => {
+            unary(request, |q: CreateFolderRequest| {
+                Ok(create_folder(stand, &q))
+            })
+            .await
+        }
+        "RenameFile" => unary(request, |q: RenameFileRequest| Ok(rename(stand, &q))).await,
+        "MoveFile" => unary(request, |q: MoveFileRequest| Ok(move_files(stand, q))).await,
+        "CopyFile" => unary(request, |q: CopyFileRequest| Ok(copy_files(stand, &q))).await,
+        "DeleteFile" => unary(request, |q: FileRequest| Ok(delete(stand, &q))).await,
+        "GetDownloadUrlPath" => {
+            unary(request, |q: GetDownloadUrlPathRequest| Ok(link(stand, &q))).await
+        }
+        "RemoteUploadChannel" => {
+            streamed(request, |q: RemoteUploadChannelRequest| {
+                Ok(channel(stand, q))
+            })
+            .await
+        }
+        "StartRemoteUpload" => {
+            unary(request, |q: StartRemoteUploadRequest| Ok(start(stand, q))).await
+        }
         "RemoteReadData" => {
             unary(request, |q: RemoteReadDataUpload| {
                 let bytes_received = q.length;
@@ -199,13 +213,18 @@ pub async fn carry_out(stand: &Arc<Stand>, method: &str, request: Request) -> Re
             .await
         }
         "RemoteHashProgress" => {
-            unary(request, |q| {
+            unary(request, |q: RemoteHashProgressUpload| {
                 stand.note(|seen| seen.reports.push(q));
                 Ok(Empty {})
             })
             .await
         }
-        "RemoteUploadControl" => unary(request, |q| Ok(control(stand, q))).await,
+        "RemoteUploadControl" => {
+            unary(request, |q: RemoteUploadControlRequest| {
+                Ok(control(stand, q))
+            })
+            .await
+        }
         "GetUploadFileList" => {
             unary(request, |q: GetUploadFileListRequest| {
                 assert!(q.get_all && q.operator_type_filter == Some(REMOTE_UPLOAD));

@@ -156,11 +156,11 @@ impl Sample {
 
     fn knowing(mut self, kind: Kind, origin: Origin) -> Sample {
         let value = self.value(kind);
-        self.learn(kind, &value, origin);
+        self.told(kind, &value, origin);
         self
     }
 
-    fn learn(&mut self, kind: Kind, value: &str, origin: Origin) {
+    fn told(&mut self, kind: Kind, value: &str, origin: Origin) {
         self.known.learn(
             kind,
             Known {

@@ -52,7 +52,6 @@ pub struct Seen {
 }
 
 /// What goes wrong with a call.
-#[derive(Clone)]
 pub enum Fault {
     /// Answered without being carried out.
     Instead(Status),

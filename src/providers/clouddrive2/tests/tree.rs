@@ -6,7 +6,6 @@ use super::stand_in::{Fault, Stand, TOKEN};
 use super::{Desk, PACE, context};
 use crate::drive::{Drive, ErrorKind, Node, NodeId};
 use crate::fingerprint::{Kind, Origin};
-use crate::net::BreakerStore;
 use crate::providers::clouddrive2::CloudDrive2;
 
 fn id(path: &str) -> NodeId {

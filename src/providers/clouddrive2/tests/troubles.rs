@@ -240,7 +240,7 @@ async fn skipped_is_believed_when_the_file_is_ours() {
 #[tokio::test]
 async fn a_claim_that_fails_is_left_out_the_next_time() {
     let mut content = Sample::new(2000);
-    content.learn(Kind::Gcid, &"A".repeat(40), Origin::UploaderClaim);
+    content.told(Kind::Gcid, &"A".repeat(40), Origin::UploaderClaim);
     let stand = Stand::start(|stand, id, start| async move {
         match start.known_hashes.is_empty() {
             true => take_all(stand, id, start).await,
@@ -347,7 +347,7 @@ async fn another_content_does_not_go_on_with_it() {
     let first = Sample::new(2000).knowing(Kind::Sha1, Origin::Computed);
     let desk = cut_off(&stand, &first).await;
     let mut second = Sample::new(2000);
-    second.learn(Kind::Sha1, &"b".repeat(40), Origin::Computed);
+    second.told(Kind::Sha1, &"b".repeat(40), Origin::Computed);
     // Whether the file is what that hash says is found out by whoever verifies it.
     attempt(&desk, &second).await.unwrap();
     assert_eq!(cancelled(&stand), ["u-1"]);
