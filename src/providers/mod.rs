@@ -4,6 +4,7 @@
 pub mod aliyundrive_open;
 pub mod baidu_netdisk;
 pub mod cloud189;
+pub mod clouddrive2;
 pub mod guangya;
 pub mod local;
 pub mod oss;
@@ -28,6 +29,7 @@ pub static REGISTRY: &[&ProviderInfo] = &[
     &quark_uc::UC,
     &xunlei::INFO,
     &guangya::INFO,
+    &clouddrive2::INFO,
     &webdav::INFO,
     &local::INFO,
 ];
