@@ -22,6 +22,7 @@ mod admin;
 pub mod aliyundrive_open;
 mod body;
 pub mod clock;
+mod clouddrive2;
 mod content;
 mod digest;
 mod faults;
@@ -63,6 +64,7 @@ pub static SIMULATORS: &[SimulatorInfo] = &[
     pikpak::INFO,
     quark_uc::QUARK,
     quark_uc::UC,
+    clouddrive2::INFO,
 ];
 
 /// Starts a world of the simulators that the options name.
