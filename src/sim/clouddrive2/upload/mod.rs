@@ -7,12 +7,14 @@
 //! | `channel` | the event streams, cuts, what is said again |
 //! | `answers` | bytes and hashes from the client |
 //! | `run` | the life of an upload |
+//! | `proof` | hash requests, known contents, proofs, the comparison at the end |
 //! | `script` | what is read, and in which order |
 //! | `queue` | the upload list, pause, resume, cancel |
 //! | `ranges`, `received` | what came |
 
 mod answers;
 mod channel;
+mod proof;
 mod queue;
 mod ranges;
 mod received;
