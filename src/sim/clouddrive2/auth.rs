@@ -53,7 +53,10 @@ struct ApiToken {
 
 impl ApiToken {
     fn info(&self, token: &str, now: i64) -> TokenInfo {
-        let left = |until: i64| u64::try_from(until.saturating_sub(now) / 1000).unwrap_or(0);
+        let left = |until: i64| {
+            let ms = u64::try_from(until.saturating_sub(now)).unwrap_or(0);
+            ms.div_ceil(1000)
+        };
         TokenInfo {
             token: token.to_owned(),
             root_dir: self.root.clone(),

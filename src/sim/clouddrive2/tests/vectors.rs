@@ -356,8 +356,7 @@ fn hashes() {
     assert_eq!(all.len(), 12);
     for vector in all {
         let n = vector["n"].as_u64().unwrap();
-        // The long ones are the borders of the segment rule, which has a test of its own
-        // beside its code; here what a second suffices for.
+        // The long ones have a test of their own.
         if n > 16 << 20 {
             continue;
         }
@@ -386,7 +385,7 @@ fn hashes() {
     }
 }
 
-/// The borders of the segment rule, from the seldom changing bytes the sheet names.
+/// The borders of the segment rule.
 #[test]
 fn long_hashes() {
     let tile = pattern(1 << 20);

@@ -20,6 +20,15 @@ fn refused(why: &str) -> RemoteReadDataReply {
     }
 }
 
+fn accepted(bytes_received: u64, is_last_chunk: bool) -> RemoteReadDataReply {
+    RemoteReadDataReply {
+        success: true,
+        error_message: String::new(),
+        bytes_received,
+        is_last_chunk,
+    }
+}
+
 impl Ask {
     /// Where its bytes end: what is asked beyond the file does not exist, and length 0 is read
     /// as everything to its end.
@@ -118,11 +127,19 @@ impl Call {
             data = blob.read(0, length);
         }
         let mut state = self.sim.state();
-        let own =
-            |upload: &&mut Upload| upload.profile() == self.account.profile && upload.is_open();
+        let own = |upload: &&mut Upload| upload.profile() == self.account.profile;
         let Some(upload) = state.uploads.get_mut(&request.upload_id).filter(own) else {
             return Ok(refused(FORGOTTEN));
         };
+        if !upload.is_open() {
+            // The answer to a request that was made twice may come after the end.
+            let to = request.offset.saturating_add(length);
+            let late = upload.succeeded() && upload.was_asked(request.offset, to);
+            return Ok(match late {
+                true => accepted(length, request.is_last_chunk),
+                false => refused(FORGOTTEN),
+            });
+        }
         if request.length != length {
             meters.request("bad_answer");
             return Ok(refused("length is not that of the data"));
@@ -150,12 +167,7 @@ impl Call {
             upload.failure = Some("data differs from what was sent before".to_owned());
         }
         upload.wake.notify_one();
-        Ok(RemoteReadDataReply {
-            success: true,
-            error_message: String::new(),
-            bytes_received: length,
-            is_last_chunk: request.is_last_chunk,
-        })
+        Ok(accepted(length, request.is_last_chunk))
     }
 
     pub(in super::super) async fn hash_progress(
@@ -168,11 +180,20 @@ impl Call {
             Err(Refusal::invalid_argument(why))
         };
         let mut state = self.sim.state();
-        let own =
-            |upload: &&mut Upload| upload.profile() == self.account.profile && upload.is_open();
+        let own = |upload: &&mut Upload| upload.profile() == self.account.profile;
         let Some(upload) = state.uploads.get_mut(&request.upload_id).filter(own) else {
             return Err(Refusal::not_found(FORGOTTEN));
         };
+        if !upload.is_open() {
+            // As above: a report to a request that was repeated.
+            let number = request.hash_type;
+            let mut asks = upload.hashes.iter();
+            let asked = asks.any(|ask| i64::from(ask.request.hash_type) == i64::from(number));
+            return match asked && upload.succeeded() {
+                true => Ok(()),
+                false => Err(Refusal::not_found(FORGOTTEN)),
+            };
+        }
         let size = upload.size;
         if request.total_bytes != size || request.bytes_hashed > size {
             return bad("bytes_hashed and total_bytes do not fit the file");

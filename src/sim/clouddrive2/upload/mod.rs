@@ -113,6 +113,11 @@ impl Upload {
         !self.status.is_end()
     }
 
+    /// Whether it ended well.
+    fn succeeded(&self) -> bool {
+        matches!(self.status, Status::Finish | Status::Skipped)
+    }
+
     /// As the queue shows it.
     fn info(&self, id: &str) -> UploadFileInfo {
         UploadFileInfo {
