@@ -15,6 +15,9 @@ pub struct Stat {
     pub bytes_down: u64,
     /// Content bytes received from clients, of cut bodies too.
     pub bytes_up: u64,
+    /// Content bytes that the provider asked a client for, where it says what it wants
+    /// (server-driven uploads). What is asked twice counts twice.
+    pub bytes_asked: u64,
     /// Uploads that needed no bytes.
     pub rapid_hits: u64,
     /// Fast upload attempts that found nothing.
@@ -71,6 +74,11 @@ impl Meters {
     /// Content bytes were received.
     pub fn up(&self, bytes: u64) {
         self.with(|stat| stat.bytes_up += bytes);
+    }
+
+    /// Content bytes were asked of a client.
+    pub fn asked(&self, bytes: u64) {
+        self.with(|stat| stat.bytes_asked += bytes);
     }
 
     /// A fast upload attempt ended.

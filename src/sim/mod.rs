@@ -25,6 +25,7 @@ mod baidu_netdisk;
 mod body;
 pub mod clock;
 mod cloud189;
+mod clouddrive2;
 mod content;
 mod digest;
 mod faults;
@@ -74,6 +75,7 @@ pub static SIMULATORS: &[SimulatorInfo] = &[
     quark_uc::UC,
     xunlei::INFO,
     guangya::INFO,
+    clouddrive2::INFO,
     webdav::INFO,
 ];
 

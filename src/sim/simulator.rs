@@ -34,6 +34,8 @@ pub struct SimProfile {
     pub secrets: BTreeMap<String, String>,
     /// Base URLs by endpoint name.
     pub endpoints: BTreeMap<String, String>,
+    /// Directory of the account that is mounted; `None` for the whole.
+    pub root: Option<String>,
 }
 
 /// Makes ids and secrets: different at each call, the same in each world.

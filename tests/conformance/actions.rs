@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use panfuse::drive::{
-    Conversation, Cursor, Drive, DriveError, ErrorKind, Node, NodeId, OnConflict, ReadBudget,
-    Result, UploadRequest, UploadSession, collect,
+    Attempt, Conversation, Cursor, Drive, DriveError, ErrorKind, Node, NodeId, OnConflict,
+    ReadBudget, Result, UploadRequest, UploadSession, collect,
 };
 use panfuse::fingerprint::Kind;
 use panfuse::net::{RetryPolicy, retry};
@@ -105,9 +105,16 @@ pub async fn commit(
     .await
 }
 
-/// A whole streamed upload.
+/// A whole upload: streamed, or fetched by the provider where that is its way.
 pub async fn upload(stage: &Stage, request: &UploadRequest, sample: &Sample) -> Result<Node> {
     let drive = &*stage.drive;
+    if stage.caps.upload.pulled {
+        let conversation = generous(sample);
+        return match retry(PATIENCE, || drive.fast_upload(request, &conversation)).await? {
+            Attempt::Hit { node, .. } => Ok(node),
+            Attempt::Miss(session) => panic!("a miss where the provider fetches: {session:?}"),
+        };
+    }
     let mut session = open(drive, request, sample).await?;
     let done = async {
         send_rest(drive, &mut session, sample).await?;

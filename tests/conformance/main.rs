@@ -57,6 +57,11 @@ fn run<F: Future<Output = Outcome>>(key: &str, case: &str, body: impl FnOnce(Sta
         if stage.caps.read_only && WRITING.contains(&case) {
             return Ok(skip("the drive is read-only, and the case writes"));
         }
+        if stage.caps.upload.pulled && PARTED.contains(&case) {
+            return Ok(skip(
+                "the provider fetches what it wants of a content: there are no parts and no commit",
+            ));
+        }
         if !stage.spec.reads && READING.contains(&case) {
             return Ok(skip("the drive hands out no bytes, and the case reads"));
         }
@@ -126,6 +131,25 @@ const WRITING: &[&str] = &[
     "faults::a_broken_part_is_sent_again",
     "faults::a_corrupt_part_is_not_vouched_for",
     "faults::a_web_page_is_no_answer",
+];
+
+/// Cases about sessions, parts and commits, which a drive whose provider fetches the content itself
+/// does not have.
+const PARTED: &[&str] = &[
+    "fast::a_miss_can_be_abandoned",
+    "uploads::three_parts",
+    "uploads::a_part_sent_twice_is_one",
+    "uploads::resume_sends_no_part_again",
+    "uploads::resume_of_an_abandoned_session",
+    "uploads::abandon_leaves_nothing",
+    "uploads::abandon_twice_is_a_success",
+    "uploads::hashes_are_due_as_declared",
+    "uploads::an_unfinished_upload_is_not_listed",
+    "uploads::larger_than_allowed_is_refused",
+    "uploads::parts_in_parallel",
+    "uploads::a_name_taken_meanwhile_is_not_replaced",
+    "faults::a_lost_commit_answer_is_recognised",
+    "faults::a_second_commit_is_a_success",
 ];
 
 /// Cases that read the bytes of files, so that a drive that only lists cannot run them.
@@ -284,6 +308,7 @@ suite! {
     baidu_cookie = "baidu_netdisk/cookie",
     xunlei = "xunlei",
     guangya = "guangya",
+    clouddrive2 = "clouddrive2",
     webdav = "webdav",
     local = "local",
 }

@@ -1,6 +1,8 @@
 //! What the suite must know of each provider beyond its capabilities: how its simulator names
 //! the operations, and how to make its parts small.
 
+use panfuse::drive::Question;
+use panfuse::fingerprint::Kind;
 use panfuse::sim::FaultKind;
 use serde_json::Value;
 
@@ -48,6 +50,21 @@ pub struct Spec {
     pub lasting: fn(&Value) -> bool,
     /// Whether part addresses are links of their own that expire.
     pub part_links: bool,
+    /// What the drive's ids are.
+    pub ids: Ids,
+    /// The setting for what a server that asks by itself wants, and its value for a question.
+    pub asks: Option<(&'static str, fn(&Question) -> &'static str)>,
+}
+
+/// What ids are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Ids {
+    /// Names that the server gives.
+    OfServer,
+    /// The path below the root, its names percent-encoded.
+    EncodedPath,
+    /// The path from the server's top on.
+    Path,
 }
 
 /// Small parts, and tasks that are polled without a pause worth the name.
@@ -85,6 +102,8 @@ const QUARK: Spec = Spec {
     // "Abort: none known" (sheet quark, 7).
     lasting: |_| true,
     part_links: false,
+    ids: Ids::OfServer,
+    asks: None,
 };
 
 const BAIDU: Spec = Spec {
@@ -110,6 +129,8 @@ const BAIDU: Spec = Spec {
     // "Abort: none; unfinished sessions expire" (sheet baidu_netdisk, 7.3).
     lasting: |_| true,
     part_links: false,
+    ids: Ids::OfServer,
+    asks: None,
 };
 
 const CLOUD_189: Spec = Spec {
@@ -137,6 +158,8 @@ const CLOUD_189: Spec = Spec {
     // No call ends an upload: what is left is forgotten (sheet 189cloud, 7).
     lasting: |_| true,
     part_links: true,
+    ids: Ids::OfServer,
+    asks: None,
 };
 
 const SPECS: &[Spec] = &[
@@ -162,6 +185,8 @@ const SPECS: &[Spec] = &[
         // An upload task of the store's pick code; there is no call to cancel one (section 6).
         lasting: |upload| upload["kind"] == "task",
         part_links: false,
+        ids: Ids::OfServer,
+        asks: None,
     },
     Spec {
         key: "aliyundrive_open",
@@ -184,6 +209,8 @@ const SPECS: &[Spec] = &[
         token_ms: 7_200_000,
         lasting: |_| false,
         part_links: true,
+        ids: Ids::OfServer,
+        asks: None,
     },
     Spec {
         key: "123_open",
@@ -207,6 +234,8 @@ const SPECS: &[Spec] = &[
         // "Abort: no call" (section 7.4).
         lasting: |_| true,
         part_links: false,
+        ids: Ids::OfServer,
+        asks: None,
     },
     Spec {
         key: "pikpak",
@@ -230,6 +259,8 @@ const SPECS: &[Spec] = &[
         token_ms: 7_200_000,
         lasting: |_| false,
         part_links: false,
+        ids: Ids::OfServer,
+        asks: None,
     },
     CLOUD_189,
     Spec {
@@ -293,6 +324,8 @@ const SPECS: &[Spec] = &[
         token_ms: 7_200_000,
         lasting: |_| false,
         part_links: false,
+        ids: Ids::OfServer,
+        asks: None,
     },
     Spec {
         key: "xunlei",
@@ -315,6 +348,39 @@ const SPECS: &[Spec] = &[
         token_ms: 43_200_000,
         lasting: |_| false,
         part_links: false,
+        ids: Ids::OfServer,
+        asks: None,
+    },
+    Spec {
+        key: "clouddrive2",
+        short: "cd2",
+        share: false,
+        reads: true,
+        list: "list",
+        link: "link",
+        download: "download",
+        // The server fetches: what it asks for comes in these.
+        part: "read_data",
+        commit: "commit",
+        refusal: (FaultKind::CommitFail, "fatal:file name not allowed"),
+        knobs: &[("read_size", "1048576"), ("challenges", "1")],
+        part_size: 1 << 20,
+        single: 0,
+        space: "total_size",
+        piped: false,
+        secret: "password",
+        rotates: false,
+        token_ms: 86_400_000,
+        // An upload that has not ended is the server's to show.
+        lasting: |_| false,
+        part_links: false,
+        ids: Ids::Path,
+        // By the numbers of the hash types (sheet clouddrive2, 5).
+        asks: Some(("needs", |question| match question.kinds {
+            [Kind::Md5] => "1",
+            [Kind::Sha1] => "2",
+            _ => "3",
+        })),
     },
     Spec {
         key: "webdav",
@@ -338,6 +404,8 @@ const SPECS: &[Spec] = &[
         token_ms: 0,
         lasting: |_| false,
         part_links: false,
+        ids: Ids::EncodedPath,
+        asks: None,
     },
     Spec {
         key: "local",
@@ -360,6 +428,8 @@ const SPECS: &[Spec] = &[
         token_ms: 0,
         lasting: |_| false,
         part_links: false,
+        ids: Ids::OfServer,
+        asks: None,
     },
 ];
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use panfuse::drive::{Capabilities, Drive, DriveContext, Node, NodeId, ProviderInfo};
+use panfuse::drive::{Capabilities, Drive, DriveContext, Node, NodeId, ProviderInfo, Question};
 use panfuse::net::{BreakerStore, Budget, ClassLimit, Clock, ManualClock, MemoryBreakerStore};
 use panfuse::providers;
 use panfuse::sim::{
@@ -15,7 +15,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_e
 
 use crate::actions;
 use crate::sample::Sample;
-use crate::specs::{self, Spec};
+use crate::specs::{self, Ids, Spec};
 use crate::vault::MemoryCredentials;
 
 /// What ids that are paths keep as it is: the unreserved characters of RFC 3986.
@@ -92,7 +92,7 @@ impl Stage {
 
     /// The drive as after a restart: nothing remembered but what was stored.
     pub fn reopened(&self) -> Arc<dyn Drive> {
-        self.opened_at(None)
+        self.opened_at(self.profile.root.clone())
     }
 
     /// The same for a profile that names another directory as its root.
@@ -115,6 +115,13 @@ impl Stage {
         world
             .set(&self.spec.profile(), knob, value)
             .expect("a setting");
+    }
+
+    /// Makes a server that asks by itself ask for what `question` has.
+    pub fn want(&self, question: &Question) {
+        if let Some(asks) = self.spec.asks {
+            self.set(asks.0, asks.1(question));
+        }
     }
 
     /// The simulated account, where there is one.
@@ -189,20 +196,32 @@ impl Stage {
 
     /// The drive's id of what the simulator calls `id`: its path, where drives go by paths.
     fn id_of(&self, path: &str, id: String) -> String {
-        if !self.caps.path_addressed {
-            return id;
+        let path = path.trim_matches('/');
+        match self.spec.ids {
+            Ids::OfServer => id,
+            Ids::EncodedPath => {
+                let encoded = path
+                    .split('/')
+                    .map(|name| percent_encode(name.as_bytes(), UNRESERVED).to_string());
+                encoded.collect::<Vec<_>>().join("/")
+            }
+            Ids::Path => format!("{}/{path}", self.drive.root()),
         }
-        let names = path.trim_matches('/').split('/');
-        let encoded = names.map(|name| percent_encode(name.as_bytes(), UNRESERVED).to_string());
-        encoded.collect::<Vec<_>>().join("/")
     }
 
     /// The simulator's id of a node of the drive.
     fn inner_id(&self, account: &Account, node: &Node) -> String {
-        if !self.caps.path_addressed {
-            return node.id.as_str().to_owned();
-        }
-        let path = percent_decode_str(node.id.as_str()).decode_utf8_lossy();
+        let id = node.id.as_str();
+        let path = match self.spec.ids {
+            Ids::OfServer => return id.to_owned(),
+            Ids::EncodedPath => percent_decode_str(id).decode_utf8_lossy().into_owned(),
+            Ids::Path => {
+                let root = self.drive.root();
+                id.strip_prefix(root.as_str())
+                    .expect("below the root")
+                    .to_owned()
+            }
+        };
         let tree = account.tree();
         let inner = tree.resolve(&path).expect("a node of the simulator");
         inner.id.clone()
@@ -383,6 +402,7 @@ fn directory(key: &str, home: &Path) -> SimProfile {
         fields: BTreeMap::from([("path".to_owned(), path.display().to_string())]),
         secrets: BTreeMap::new(),
         endpoints: BTreeMap::new(),
+        root: None,
     }
 }
 
@@ -446,7 +466,7 @@ fn context(
         fields,
         overridden: profile.endpoints.keys().cloned().collect(),
         endpoints,
-        root: None,
+        root: profile.root.clone(),
         credentials: credentials.clone(),
         clock: clock.clone(),
         budget: Budget::new(&limits),

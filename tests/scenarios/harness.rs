@@ -331,7 +331,7 @@ async fn build(
             fields: profile.fields.clone(),
             overridden: profile.endpoints.keys().cloned().collect(),
             endpoints: profile.endpoints.clone(),
-            root: None,
+            root: profile.root.clone(),
             credentials: Arc::new(credential),
             account: format!("{}/{}", profile.provider, profile.account),
             budget: paced(profile, options.pace),

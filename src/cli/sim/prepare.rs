@@ -131,6 +131,7 @@ fn settings_of(profile: &SimProfile) -> ProfileSettings {
         account: Some(profile.account.clone()),
         fields: profile.fields.clone(),
         endpoints: profile.endpoints.clone(),
+        root: profile.root.clone(),
         ..ProfileSettings::default()
     }
 }

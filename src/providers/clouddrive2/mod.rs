@@ -49,7 +49,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::drive::{
-    Attempt, AuthMode, ByteStream, Capabilities, Conversation, Cursor, Drive, DriveContext,
+    Attempt, AuthMode, ByteStream, Calls, Capabilities, Conversation, Cursor, Drive, DriveContext,
     EndpointInfo, FieldInfo, Gives, GivesWhen, HashesDue, Node, NodeId, Overwrite, Page,
     PartReceipt, ProviderInfo, Question, Quota, Result, Status, UploadRequest, UploadRules,
     UploadSession,
@@ -118,7 +118,7 @@ pub static INFO: ProviderInfo = ProviderInfo {
         name: "grpc",
         url: "http://127.0.0.1:19798",
     }],
-    status: Status::Planned,
+    status: Status::SimulatorVerified,
     open,
 };
 
@@ -159,6 +159,7 @@ const fn asks(kinds: &'static [Kind]) -> Question {
     Question {
         kinds,
         range_bytes: 1 << 20,
+        min_size: 0,
         max_size: None,
     }
 }
@@ -175,6 +176,7 @@ static CAPABILITIES: Capabilities = Capabilities {
         hashes_due: HashesDue::Never,
         resumable: false,
         visible_before_commit: false,
+        pulled: true,
         max_size: None,
         empty_files: true,
     },
@@ -194,9 +196,15 @@ static CAPABILITIES: Capabilities = Capabilities {
     case_insensitive: false,
     max_name_bytes: names::RULES.max_bytes,
     // A listing is one stream, however long.
-    page_size: 10_000,
+    page_size: 0,
     parallel_reads: 4,
     listing_lag_ms: 0,
+    calls: Calls {
+        link: 1,
+        hit: 3,
+        upload: 3,
+        copy: 3,
+    },
     limits: LIMITS,
     read_only: false,
     shared: false,

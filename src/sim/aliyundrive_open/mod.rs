@@ -354,6 +354,7 @@ impl Simulator for Aliyun {
                     ("refresh_token".to_owned(), refresh),
                 ]),
                 endpoints: self.endpoints(),
+                root: None,
             }
         };
         self.kit.accounts.iter().map(one).collect()

@@ -432,6 +432,7 @@ impl Simulator for Baidu {
             fields: BTreeMap::new(),
             secrets: BTreeMap::new(),
             endpoints: self.endpoints(),
+            root: None,
         };
         let (id, secret) = auth::client();
         let apps = self.kit.accounts.iter().map(|account| {

@@ -281,6 +281,7 @@ impl Simulator for Cloud189 {
                 ]),
             },
             endpoints: self.endpoints(),
+            root: None,
         };
         let accounts = self
             .kit

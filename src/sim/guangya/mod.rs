@@ -217,6 +217,7 @@ impl Simulator for Guangya {
                 fields,
                 secrets,
                 endpoints: self.endpoints(),
+                root: None,
             }
         };
         self.kit.accounts.iter().map(one).collect()

@@ -377,6 +377,7 @@ impl Simulator for Pan115 {
                     ("refresh_token".to_owned(), refresh),
                 ]),
                 endpoints: self.endpoints(),
+                root: None,
             }
         };
         self.kit.accounts.iter().map(one).collect()

@@ -413,6 +413,7 @@ impl Simulator for Pan123 {
                 fields: BTreeMap::from([("client_id".to_owned(), id)]),
                 secrets,
                 endpoints: self.endpoints(),
+                root: None,
             }
         };
         self.kit.accounts.iter().map(one).collect()

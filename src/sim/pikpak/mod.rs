@@ -235,6 +235,7 @@ impl Simulator for PikPak {
                     ("password".to_owned(), password),
                 ]),
                 endpoints: self.endpoints(),
+                root: None,
             }
         };
         self.kit.accounts.iter().map(one).collect()

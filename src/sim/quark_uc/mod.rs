@@ -263,6 +263,7 @@ impl Simulator for QuarkUc {
                 self.new_login(account, kind == "share"),
             )]),
             endpoints: self.endpoints(),
+            root: None,
         };
         let accounts = self.kit.accounts.iter();
         let mut all: Vec<SimProfile> = accounts

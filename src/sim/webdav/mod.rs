@@ -250,6 +250,7 @@ impl Simulator for WebDav {
                     _ => BTreeMap::new(),
                 },
                 endpoints: pair("url", format!("{}{}", self.kit.base, Self::home(account))),
+                root: None,
             }
         };
         self.kit.accounts.iter().map(one).collect()

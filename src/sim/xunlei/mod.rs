@@ -256,6 +256,7 @@ impl Simulator for Xunlei {
                 self.profile_token(account, clients::WEB_ID),
             )]),
             endpoints: self.endpoints(),
+            root: None,
         };
         self.kit.accounts.iter().map(one).collect()
     }

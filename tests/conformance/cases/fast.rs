@@ -55,6 +55,7 @@ pub async fn every_question_hits(stage: Stage) -> Outcome {
         let name = format!("by question {seed}.bin");
         let request = request(&dir.id, &name, &mine);
         let conversation = Conversation::new(&mine, ReadBudget::Ranges(question.range_bytes));
+        stage.want(question);
         stage.reset();
         let attempt = drive.fast_upload(&request, &conversation).await.unwrap();
         let (node, decided_by) = hit(attempt);
@@ -125,6 +126,15 @@ pub async fn a_miss_leaves_a_session_or_nothing(stage: Stage) -> Outcome {
         .await
         .unwrap()
     {
+        // The provider fetched it.
+        Attempt::Hit { node, decided_by } if stage.caps.upload.pulled => {
+            assert!(decided_by.is_empty(), "{decided_by:?}");
+            assert_eq!(fresh.read_so_far(), SIZE);
+            stage.settle();
+            let listed = find(drive, &dir.id, "unknown.bin").await;
+            assert_eq!(listed.id, node.id);
+            assert!(read_all(drive, &listed).await.unwrap() == fresh.bytes);
+        }
         Attempt::Hit { node, .. } => panic!("a hit of content nobody has: {node:?}"),
         Attempt::Miss(None) => assert_eq!(stage.snapshot(), before),
         Attempt::Miss(Some(mut session)) => {
@@ -207,6 +217,7 @@ pub async fn over_budget_in_the_proof_leaves_nothing(stage: Stage) -> Outcome {
         stage.known_to_others(&theirs).await;
         let mine = Sample::new(seed, SIZE).knowing(&known);
         let request = request(&dir.id, "f.bin", &mine);
+        stage.want(question);
         refused_over_budget(&stage, &request, &mine, ReadBudget::None).await;
     }
     if !asked {

@@ -1,6 +1,8 @@
 //! What the stand-in's methods do.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -45,16 +47,28 @@ where
         .map(Body::new)
 }
 
+/// A stream of answers. A type of its own: the boxed one would make the handler's future depend on
+/// a lifetime that the router cannot name.
+struct Answers<A>(BoxStream<'static, Result<A, Status>>);
+
+impl<A> stream::Stream for Answers<A> {
+    type Item = Result<A, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.as_mut().poll_next(context)
+    }
+}
+
 /// One method that answers a stream.
 struct Streamed<F>(Option<F>);
 
 impl<Q, A, F> ServerStreamingService<Q> for Streamed<F>
 where
-    F: FnOnce(Q) -> Result<BoxStream<'static, Result<A, Status>>, Status>,
+    F: FnOnce(Q) -> Result<Answers<A>, Status>,
     A: Send + 'static,
 {
     type Response = A;
-    type ResponseStream = BoxStream<'static, Result<A, Status>>;
+    type ResponseStream = Answers<A>;
     type Future = std::future::Ready<Result<tonic::Response<Self::ResponseStream>, Status>>;
 
     fn call(&mut self, request: tonic::Request<Q>) -> Self::Future {
@@ -65,7 +79,7 @@ where
 
 async fn streamed<Q, A>(
     request: Request,
-    method: impl FnOnce(Q) -> Result<BoxStream<'static, Result<A, Status>>, Status>,
+    method: impl FnOnce(Q) -> Result<Answers<A>, Status>,
 ) -> Response
 where
     Q: Message + Default + 'static,
@@ -260,10 +274,7 @@ fn login(stand: &Stand, q: GetTokenRequest) -> JwtToken {
 }
 
 /// Two entries at a time: a client that reads one message only is seen.
-fn list(
-    stand: &Stand,
-    q: &ListSubFileRequest,
-) -> Result<BoxStream<'static, Result<SubFilesReply, Status>>, Status> {
+fn list(stand: &Stand, q: &ListSubFileRequest) -> Result<Answers<SubFilesReply>, Status> {
     let mut seen = stand.seen();
     seen.forced.push(q.force_refresh);
     if q.path != "/" && !seen.tree.contains_key(&q.path) {
@@ -287,7 +298,7 @@ fn list(
             })
         })
         .collect();
-    Ok(stream::iter(batches).boxed())
+    Ok(Answers(stream::iter(batches).boxed()))
 }
 
 fn find(stand: &Stand, q: &FindFileByPathRequest) -> Result<CloudFile, Status> {
@@ -374,21 +385,18 @@ fn link(stand: &Stand, q: &GetDownloadUrlPathRequest) -> DownloadUrlPathInfo {
     }
 }
 
-fn channel(
-    stand: &Stand,
-    q: RemoteUploadChannelRequest,
-) -> BoxStream<'static, Result<RemoteUploadChannelReply, Status>> {
+fn channel(stand: &Stand, q: RemoteUploadChannelRequest) -> Answers<RemoteUploadChannelReply> {
     let (sender, receiver) = mpsc::unbounded_channel();
     stand.note(|seen| {
         seen.devices.push(q.device_id);
         // The one before ends with this.
         seen.channel = Some(sender);
     });
-    stream::unfold(receiver, |mut receiver| async move {
+    let replies = stream::unfold(receiver, |mut receiver| async move {
         let reply = receiver.recv().await?;
         Some((Ok(reply), receiver))
-    })
-    .boxed()
+    });
+    Answers(replies.boxed())
 }
 
 fn start(stand: &Arc<Stand>, q: StartRemoteUploadRequest) -> RemoteUploadStarted {

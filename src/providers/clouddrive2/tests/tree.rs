@@ -39,7 +39,8 @@ async fn a_listing_has_many_batches() {
     assert_eq!(sha1.origin, Origin::Provider);
     assert!(page.nodes[7].is_dir());
     assert_eq!(stand.seen().forced, [true]);
-    let missing = desk.drive.list(&id("/115/no"), None);
+    let at = id("/115/no");
+    let missing = desk.drive.list(&at, None);
     assert_eq!(kind_of(missing).await, ErrorKind::NotFound);
 }
 
@@ -67,15 +68,18 @@ async fn directories_are_made_once() {
     let desk = Desk::new(&stand);
     let made = desk.drive.mkdir(&id("/115/d"), "new").await.unwrap();
     assert_eq!((made.id.as_str(), made.is_dir()), ("/115/d/new", true));
-    let again = desk.drive.mkdir(&id("/115/d"), "new");
+    let at = id("/115/d");
+    let again = desk.drive.mkdir(&at, "new");
     assert_eq!(kind_of(again).await, ErrorKind::Exists);
     // The provider behind it makes a number of it: that is taken back.
     stand.put_dir("/115/d/numbered");
-    let numbered = desk.drive.mkdir(&id("/115/d"), "numbered");
+    let at = id("/115/d");
+    let numbered = desk.drive.mkdir(&at, "numbered");
     assert_eq!(kind_of(numbered).await, ErrorKind::Exists);
     assert!(!stand.seen().tree.contains_key("/115/d/numbered(1)"));
     stand.fault("CreateFolder", Fault::Refuse("parent does not exist"));
-    let orphan = desk.drive.mkdir(&id("/115/x"), "a");
+    let at = id("/115/x");
+    let orphan = desk.drive.mkdir(&at, "a");
     assert_eq!(kind_of(orphan).await, ErrorKind::NotFound);
 }
 
