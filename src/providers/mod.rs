@@ -4,6 +4,7 @@
 pub mod aliyundrive_open;
 pub mod baidu_netdisk;
 pub mod cloud189;
+pub mod lark_drive;
 pub mod local;
 pub mod oss;
 pub mod pan115_open;
@@ -23,6 +24,7 @@ pub static REGISTRY: &[&ProviderInfo] = &[
     &cloud189::INFO,
     &quark_uc::QUARK,
     &quark_uc::UC,
+    &lark_drive::INFO,
     &local::INFO,
 ];
 
