@@ -2,12 +2,13 @@
 //! bytes also publishes the file, so it must be the last one. Memory is bounded: whoever finds no
 //! room waits until another one is committed or abandoned.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use moka::sync::Cache;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use crate::drive::{DriveError, ErrorKind, Result};
 use crate::net::Retry;
@@ -22,21 +23,26 @@ const WAIT: Duration = Duration::from_secs(120);
 
 struct Held {
     bytes: Bytes,
+    since: Instant,
     _room: OwnedSemaphorePermit,
 }
 
-/// The files that wait.
+/// The files that wait. A plain map: what is removed gives its room back at once.
 pub struct Parked {
     room: Arc<Semaphore>,
-    held: Cache<String, Arc<Held>>,
+    held: Mutex<HashMap<String, Held>>,
 }
 
 impl Parked {
     pub fn new() -> Self {
         Parked {
             room: Arc::new(Semaphore::new(UNITS)),
-            held: Cache::builder().time_to_idle(IDLE).build(),
+            held: Mutex::default(),
         }
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<String, Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps the bytes of an upload.
@@ -44,7 +50,12 @@ impl Parked {
     /// # Errors
     /// `Busy` when there is no room for two minutes.
     pub async fn put(&self, id: &str, bytes: Bytes) -> Result<()> {
-        self.remove(id);
+        {
+            let now = Instant::now();
+            let mut held = self.held();
+            held.remove(id);
+            held.retain(|_, one| now.saturating_duration_since(one.since) < IDLE);
+        }
         let units = bytes.len().div_ceil(UNIT).clamp(1, UNITS);
         let units = u32::try_from(units).unwrap_or(1);
         let room = self.room.clone().acquire_many_owned(units);
@@ -55,20 +66,23 @@ impl Parked {
                 return Err(DriveError::new(ErrorKind::Busy, message).retry(Retry::Backoff));
             }
         };
-        let held = Held { bytes, _room: room };
-        self.held.insert(id.to_owned(), Arc::new(held));
+        let held = Held {
+            bytes,
+            since: Instant::now(),
+            _room: room,
+        };
+        self.held().insert(id.to_owned(), held);
         Ok(())
     }
 
     /// The bytes of an upload, when they are here.
     pub fn get(&self, id: &str) -> Option<Bytes> {
-        self.held.get(id).map(|held| held.bytes.clone())
+        self.held().get(id).map(|held| held.bytes.clone())
     }
 
     /// Forgets an upload.
     pub fn remove(&self, id: &str) {
-        self.held.invalidate(id);
-        self.held.run_pending_tasks();
+        self.held().remove(id);
     }
 }
 
@@ -88,5 +102,17 @@ mod tests {
         parked.remove("b");
         parked.put("d", large).await.unwrap();
         assert!(parked.get("b").is_none() && parked.get("d").is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_given_up_makes_room() {
+        let parked = Parked::new();
+        let large = Bytes::from(vec![0; 20 * UNIT]);
+        for id in ["a", "b", "c"] {
+            parked.put(id, large.clone()).await.unwrap();
+        }
+        tokio::time::advance(IDLE).await;
+        parked.put("d", large).await.unwrap();
+        assert!(parked.get("a").is_none());
     }
 }

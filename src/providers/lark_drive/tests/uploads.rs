@@ -255,7 +255,7 @@ async fn a_large_file_goes_in_the_services_blocks() {
         ("upload_id", "7111"),
         ("seq", "1"),
         ("size", "5000000"),
-        ("checksum", &last),
+        ("checksum", last.as_str()),
     ] {
         assert!(
             text.contains(&format!("name=\"{name}\"\r\n\r\n{value}\r\n")),
