@@ -14,6 +14,7 @@ fn kind(name: &str) -> ErrorKind {
     match name {
         "Auth" => ErrorKind::Auth,
         "ReadOnly" => ErrorKind::ReadOnly,
+        "Fixed" => ErrorKind::Fixed,
         "Risk" => ErrorKind::Risk,
         "RateLimited" => ErrorKind::RateLimited,
         "Invalid" => ErrorKind::Invalid,

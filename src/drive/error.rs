@@ -16,6 +16,8 @@ pub enum ErrorKind {
     Auth,
     /// The account or share cannot be written.
     ReadOnly,
+    /// This one node is shown only and cannot be changed (an online document).
+    Fixed,
     /// The provider suspects a robot (captcha, WAF page, risk code).
     Risk,
     /// Too many requests.
@@ -143,6 +145,7 @@ impl DriveError {
         match self.kind {
             ErrorKind::Auth => libc::EACCES,
             ErrorKind::ReadOnly => libc::EROFS,
+            ErrorKind::Fixed => libc::EPERM,
             ErrorKind::Risk | ErrorKind::RateLimited | ErrorKind::Busy => libc::EBUSY,
             ErrorKind::Invalid => libc::EINVAL,
             ErrorKind::NameTooLong => libc::ENAMETOOLONG,
@@ -170,6 +173,7 @@ impl DriveError {
         match self.kind {
             ErrorKind::Auth => "auth",
             ErrorKind::ReadOnly => "read_only",
+            ErrorKind::Fixed => "fixed",
             ErrorKind::Risk => "risk",
             ErrorKind::RateLimited => "rate_limit",
             ErrorKind::Invalid => "input",

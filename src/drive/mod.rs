@@ -72,6 +72,16 @@ pub trait Drive: Send + Sync {
         Ok(())
     }
 
+    /// Whether this node can be written, renamed, moved and removed at all, before anything is done.
+    /// What an account cannot change as a whole is [`Capabilities::read_only`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Fixed`] for what is only shown, such as online documents.
+    fn check_change(&self, node: &Node) -> Result<()> {
+        let _ = node;
+        Ok(())
+    }
+
     /// One page of a directory; `cursor` is `None` for the first. Entries that are not finished
     /// (an upload under way) are left out.
     async fn list(&self, dir: &NodeId, cursor: Option<Cursor>) -> Result<Page>;

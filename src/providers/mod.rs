@@ -6,6 +6,7 @@ pub mod baidu_netdisk;
 pub mod cloud189;
 pub mod clouddrive2;
 pub mod guangya;
+pub mod lark_drive;
 pub mod local;
 pub mod oss;
 pub mod pan115_open;
@@ -30,6 +31,7 @@ pub static REGISTRY: &[&ProviderInfo] = &[
     &xunlei::INFO,
     &guangya::INFO,
     &clouddrive2::INFO,
+    &lark_drive::INFO,
     &webdav::INFO,
     &local::INFO,
 ];

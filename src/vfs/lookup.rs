@@ -118,6 +118,7 @@ impl Vfs {
         self.check_writable(&opened)?;
         let inode = self.meant(&opened, &change);
         if let Some(size) = change.size {
+            self.check_change(&inode)?;
             self.truncate(&inode, size, change.handle).await?;
         }
         let stored = {
@@ -250,6 +251,17 @@ impl Vfs {
         match &inode.volume {
             Some(volume) => Ok(volume.check_writable()?),
             None => Err(FsError::new(libc::EPERM)),
+        }
+    }
+
+    /// # Errors
+    /// EPERM for what its drive only shows; and as [`Self::check_writable`].
+    pub(super) fn check_change(&self, inode: &Inode) -> FsResult<()> {
+        self.check_writable(inode)?;
+        let node = inode.state().node.clone();
+        match (&inode.volume, node) {
+            (Some(volume), Some(node)) => Ok(volume.drive.check_change(&node)?),
+            _ => Ok(()),
         }
     }
 

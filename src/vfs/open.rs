@@ -34,7 +34,7 @@ impl Vfs {
         }
         let write = flags & libc::O_ACCMODE != libc::O_RDONLY;
         if write || flags & libc::O_TRUNC != 0 {
-            self.check_writable(&inode)?;
+            self.check_change(&inode)?;
         }
         if flags & libc::O_TRUNC != 0 {
             if let Some(new) = self.make_beside(&inode)? {

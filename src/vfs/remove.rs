@@ -153,6 +153,7 @@ impl Vfs {
         let dir = self.tree().get(parent)?;
         self.check_writable(&dir)?;
         let inode = self.child(&dir, name).await?;
+        self.check_change(&inode)?;
         Ok((dir, inode))
     }
 }

@@ -49,7 +49,10 @@ impl Vfs {
             Ok(_) if flags & libc::RENAME_NOREPLACE != 0 => {
                 return Err(FsError::new(libc::EEXIST));
             }
-            Ok(existing) => Some(existing),
+            Ok(existing) => {
+                self.check_change(&existing)?;
+                Some(existing)
+            }
             Err(error) if error.errno == libc::ENOENT => None,
             Err(error) => return Err(error),
         };
