@@ -15,6 +15,8 @@ pub enum GivesWhen {
     AtList,
     /// In listings, of files whose bytes have passed through this machine (`local`).
     OnceComputed,
+    /// In listings of some files: whoever keeps them behind this provider decides.
+    Sometimes,
     /// By one extra call per file.
     ExtraCall,
 }

@@ -50,6 +50,8 @@ pub struct Spec {
     pub lasting: fn(&Value) -> bool,
     /// Whether part addresses are links of their own that expire.
     pub part_links: bool,
+    /// Whether a listing is a stream of messages, so that an empty one is not all of it.
+    pub streamed: bool,
     /// What the drive's ids are.
     pub ids: Ids,
     /// The setting for what a server that asks by itself wants, and its value for a question.
@@ -102,6 +104,7 @@ const QUARK: Spec = Spec {
     // "Abort: none known" (sheet quark, 7).
     lasting: |_| true,
     part_links: false,
+    streamed: false,
     ids: Ids::OfServer,
     asks: None,
 };
@@ -129,6 +132,7 @@ const BAIDU: Spec = Spec {
     // "Abort: none; unfinished sessions expire" (sheet baidu_netdisk, 7.3).
     lasting: |_| true,
     part_links: false,
+    streamed: false,
     ids: Ids::OfServer,
     asks: None,
 };
@@ -158,6 +162,7 @@ const CLOUD_189: Spec = Spec {
     // No call ends an upload: what is left is forgotten (sheet 189cloud, 7).
     lasting: |_| true,
     part_links: true,
+    streamed: false,
     ids: Ids::OfServer,
     asks: None,
 };
@@ -185,6 +190,7 @@ const SPECS: &[Spec] = &[
         // An upload task of the store's pick code; there is no call to cancel one (section 6).
         lasting: |upload| upload["kind"] == "task",
         part_links: false,
+        streamed: false,
         ids: Ids::OfServer,
         asks: None,
     },
@@ -209,6 +215,7 @@ const SPECS: &[Spec] = &[
         token_ms: 7_200_000,
         lasting: |_| false,
         part_links: true,
+        streamed: false,
         ids: Ids::OfServer,
         asks: None,
     },
@@ -234,6 +241,7 @@ const SPECS: &[Spec] = &[
         // "Abort: no call" (section 7.4).
         lasting: |_| true,
         part_links: false,
+        streamed: false,
         ids: Ids::OfServer,
         asks: None,
     },
@@ -259,6 +267,7 @@ const SPECS: &[Spec] = &[
         token_ms: 7_200_000,
         lasting: |_| false,
         part_links: false,
+        streamed: false,
         ids: Ids::OfServer,
         asks: None,
     },
@@ -324,6 +333,7 @@ const SPECS: &[Spec] = &[
         token_ms: 7_200_000,
         lasting: |_| false,
         part_links: false,
+        streamed: false,
         ids: Ids::OfServer,
         asks: None,
     },
@@ -348,6 +358,7 @@ const SPECS: &[Spec] = &[
         token_ms: 43_200_000,
         lasting: |_| false,
         part_links: false,
+        streamed: false,
         ids: Ids::OfServer,
         asks: None,
     },
@@ -368,12 +379,13 @@ const SPECS: &[Spec] = &[
         single: 0,
         space: "total_size",
         piped: false,
-        secret: "password",
+        secret: "access_token",
         rotates: false,
         token_ms: 86_400_000,
         // An upload that has not ended is the server's to show.
         lasting: |_| false,
         part_links: false,
+        streamed: true,
         ids: Ids::Path,
         // By the numbers of the hash types (sheet clouddrive2, 5).
         asks: Some(("needs", |question| match question.kinds {
@@ -404,6 +416,7 @@ const SPECS: &[Spec] = &[
         token_ms: 0,
         lasting: |_| false,
         part_links: false,
+        streamed: false,
         ids: Ids::EncodedPath,
         asks: None,
     },
@@ -428,6 +441,7 @@ const SPECS: &[Spec] = &[
         token_ms: 0,
         lasting: |_| false,
         part_links: false,
+        streamed: false,
         ids: Ids::OfServer,
         asks: None,
     },

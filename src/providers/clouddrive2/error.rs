@@ -5,6 +5,7 @@ use std::error::Error as _;
 use tonic::{Code, ConnectError, Status};
 
 use super::codec::UNREADABLE;
+use super::http::Refused;
 use crate::drive::{AccountEffect, DriveError, ErrorKind};
 use crate::net::{Retry, redact_text};
 
@@ -44,6 +45,9 @@ pub fn lost(kind: ErrorKind, op: &str, what: &str, repeat: Repeat) -> DriveError
 
 /// What a status of a call means.
 pub fn of_status(op: &str, status: &Status, repeat: Repeat) -> DriveError {
+    if let Some(refused) = refused(status) {
+        return of_http(op, refused, repeat);
+    }
     let text = shown(status.message());
     let new = |kind| DriveError::new(kind, format!("{op}: {text}"));
     let again = |error: DriveError| match repeat {
@@ -90,6 +94,33 @@ pub fn of_status(op: &str, status: &Status, repeat: Repeat) -> DriveError {
         },
         _ => new(ErrorKind::Provider),
     }
+}
+
+/// What the HTTP status of an answer without a message means: it is a proxy's, or of a server that
+/// cannot.
+fn of_http(op: &str, refused: Refused, repeat: Repeat) -> DriveError {
+    let new = |kind| DriveError::new(kind, format!("{op}: CloudDrive2 answers {refused}"));
+    let again = refused.wait.map_or(Retry::Backoff, Retry::After);
+    match (refused.status, repeat) {
+        (401, _) => new(ErrorKind::Auth).effect(AccountEffect::Refresh),
+        (403, _) => new(ErrorKind::Auth),
+        // Not carried out, whatever it was.
+        (429, _) => new(ErrorKind::RateLimited).retry(again),
+        (500..=599, Repeat::Safe) => new(ErrorKind::Provider).retry(again),
+        (500..=599, Repeat::Unsafe) => new(ErrorKind::Provider),
+        _ => new(ErrorKind::BadAnswer),
+    }
+}
+
+fn refused(status: &Status) -> Option<Refused> {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if let Some(refused) = error.downcast_ref::<Refused>() {
+            return Some(*refused);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// What the text of a refusal means, of an answer that says `success = false`.

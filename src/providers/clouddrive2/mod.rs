@@ -29,6 +29,7 @@ mod codec;
 mod error;
 mod fast;
 mod hashing;
+mod http;
 mod ledger;
 mod list;
 mod message;
@@ -148,7 +149,7 @@ const LIMITS: &[ClassLimit] = &[
 const fn gives(kind: Kind, origin: Origin) -> Gives {
     Gives {
         kind,
-        when: GivesWhen::AtList,
+        when: GivesWhen::Sometimes,
         origin,
     }
 }

@@ -14,6 +14,7 @@ use tonic::{Request, Status, Streaming};
 
 use super::codec::Proto;
 use super::error::{Repeat, lost, of_status};
+use super::http::Checked;
 use crate::drive::{DriveContext, DriveError, ErrorKind, Result, open_client};
 use crate::net::{BreakerState, Client, Permit, Secret, current_priority};
 
@@ -212,12 +213,12 @@ impl Wire {
         }
     }
 
-    fn grpc(&self) -> Grpc<Channel> {
+    fn grpc(&self) -> Grpc<Checked<Channel>> {
         let channel = self
             .channel
             .get_or_init(|| self.endpoint.connect_lazy())
             .clone();
-        Grpc::new(channel).max_decoding_message_size(LARGEST)
+        Grpc::new(Checked(channel)).max_decoding_message_size(LARGEST)
     }
 
     fn log(&self, call: &Call, start: Instant, error: Option<&DriveError>) {
@@ -236,10 +237,8 @@ impl Wire {
 }
 
 /// Waits until the connection takes a call.
-async fn ready(grpc: &mut Grpc<Channel>) -> Result<(), Status> {
-    grpc.ready()
-        .await
-        .map_err(|error| Status::from_error(Box::new(error)))
+async fn ready(grpc: &mut Grpc<Checked<Channel>>) -> Result<(), Status> {
+    grpc.ready().await.map_err(Status::from_error)
 }
 
 /// Runs a call within its deadline.

@@ -164,11 +164,6 @@ impl CloudDrive2 {
         self.kit.ids.decimal(19)
     }
 
-    /// `host:port`.
-    fn address(&self) -> &str {
-        self.kit.base.trim_start_matches("http://")
-    }
-
     fn profile(&self, account: &Account) -> SimProfile {
         let (username, password) = auth::login(account);
         let how = account.knobs.text("profile_auth");

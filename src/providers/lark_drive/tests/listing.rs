@@ -108,7 +108,7 @@ async fn online_documents_are_links_that_nobody_changes() {
             drive.rename(node, "x").await.unwrap_err(),
             drive.move_to(node, &parent).await.unwrap_err(),
         ] {
-            assert_eq!(refused.kind, ErrorKind::ReadOnly, "{refused}");
+            assert_eq!(refused.kind, ErrorKind::Fixed, "{refused}");
         }
     }
     assert_eq!(bed.calls().len(), before, "nothing was sent");
@@ -116,7 +116,7 @@ async fn online_documents_are_links_that_nobody_changes() {
     let content = InMemory(Bytes::from_static(b"new"));
     let over = request("Plan.docx.url", &content, OnConflict::Replace);
     let refused = drive.open_upload(&over, &talk(&content)).await.unwrap_err();
-    assert_eq!(refused.kind, ErrorKind::ReadOnly, "{refused}");
+    assert_eq!(refused.kind, ErrorKind::Fixed, "{refused}");
 }
 
 #[tokio::test]
