@@ -133,7 +133,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Tells `watcher` of every range that was read, in bytes.
+    /// Tells `watcher` of what goes to a provider that fetches the content, in bytes.
     pub fn watched_by(mut self, watcher: &'a (dyn Fn(u64) + Sync)) -> Self {
         self.watcher = Some(watcher);
         self
@@ -218,11 +218,15 @@ impl<'a> Conversation<'a> {
             return Ok(Bytes::new());
         }
         self.spend(length)?;
-        let bytes = collect(self.content.stream(range).await?, length).await?;
+        collect(self.content.stream(range).await?, length).await
+    }
+
+    /// So many bytes were handed to a provider that fetches the content. Parts of a streamed upload
+    /// are counted by whoever sends them.
+    pub fn sent(&self, bytes: u64) {
         if let Some(watcher) = self.watcher {
-            watcher(length);
+            watcher(bytes);
         }
-        Ok(bytes)
     }
 
     fn spend(&self, bytes: u64) -> Result<()> {

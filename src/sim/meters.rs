@@ -11,6 +11,9 @@ use serde::Serialize;
 pub struct Stat {
     /// Requests by operation, refused ones too.
     pub requests: BTreeMap<String, u64>,
+    /// What was noticed beside the requests, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub notes: BTreeMap<String, u64>,
     /// Content bytes handed to clients, of cut bodies too.
     pub bytes_down: u64,
     /// Content bytes received from clients, of cut bodies too.
@@ -32,6 +35,11 @@ impl Stat {
     /// Requests of one operation.
     pub fn count(&self, op: &str) -> u64 {
         self.requests.get(op).copied().unwrap_or(0)
+    }
+
+    /// How often something was noticed.
+    pub fn noted(&self, note: &str) -> u64 {
+        self.notes.get(note).copied().unwrap_or(0)
     }
 
     /// All requests.
@@ -64,6 +72,11 @@ impl Meters {
             arrivals.pop_front();
         }
         arrivals.push_back((op.to_owned(), Instant::now()));
+    }
+
+    /// Something that is no request of its own was noticed.
+    pub fn note(&self, note: &str) {
+        self.with(|stat| *stat.notes.entry(note.to_owned()).or_default() += 1);
     }
 
     /// Content bytes were sent.

@@ -7,7 +7,7 @@ use super::publish;
 use super::record::Swap;
 use super::result::{Phase, TransferResult, VerifyMode};
 use super::swap::Swapping;
-use super::verify::{samples, verify};
+use super::verify::{listed, samples, verify};
 use super::work::{Made, Work};
 use crate::content::{ContentRef, RemoteContent};
 use crate::drive::{Content, ErrorKind, Node, OnConflict, Result, UploadRequest};
@@ -34,6 +34,14 @@ impl Work<'_> {
         let known = meant.known();
         let weak = is_weak(decided_by, &known);
         let mut fresh = self.shown(node, weak).await?;
+        if weak && fresh.size == meant.size() {
+            // What the provider computed of the new node itself is better than samples.
+            let mode = match listed(&fresh, &known)? {
+                Some(mode) => mode,
+                None => samples(&self.volume, &fresh, meant).await?,
+            };
+            return Ok((fresh, mode));
+        }
         for kind in decided_by.iter().filter(|kind| kind.is_strong()) {
             // The provider found the content by this very value: its word about the new node.
             if let Some(known) = known.get(*kind).filter(|known| known.origin.is_trusted()) {
@@ -43,10 +51,6 @@ impl Work<'_> {
                 };
                 fresh.fingerprints.learn(*kind, told);
             }
-        }
-        if weak && fresh.size == meant.size() {
-            let mode = samples(&self.volume, &fresh, meant).await?;
-            return Ok((fresh, mode));
         }
         let mode = verify(&self.volume, &fresh, meant, &self.task.progress).await?;
         Ok((fresh, mode))

@@ -1,5 +1,7 @@
 //! P0 to P2: a copy at the provider, and the question whether the target has the content.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::destination::Place;
 use super::publish::is_temporary_name;
 use super::result::Phase;
@@ -7,7 +9,8 @@ use super::work::{Asked, Made, Work};
 use crate::catalog::Listing;
 use crate::content::ContentRef;
 use crate::drive::{
-    Attempt, Content, Conversation, DriveError, ErrorKind, Node, ReadBudget, Result, UploadRequest,
+    Attempt, Content, Conversation, Cost, DriveError, ErrorKind, Node, ReadBudget, Result,
+    UploadRequest,
 };
 
 /// A target that pulls this much or less only wanted proof.
@@ -53,17 +56,38 @@ impl Work<'_> {
     }
 
     /// The target fetches what it wants of the content while its question is open, and nothing else
-    /// is read. Above the threshold it gets no more than a proof.
+    /// is read. Above the threshold it gets no more than a proof. Of a content without any hash that
+    /// it could want it would ask for one, and then for the bytes: such a content is read once, into
+    /// the stage, and fetched from there.
     pub(super) async fn let_pull(&self, request: &UploadRequest) -> Result<Made> {
         let allowed = self.check_threshold();
+        let hashless = self.volume.capabilities().questions.iter().all(|question| {
+            let mut kinds = question.kinds.iter();
+            kinds.any(|kind| matches!(self.content.cost(*kind), Cost::FullRead(_)))
+        });
+        let size = self.content.size();
+        let (_turn, copy) = match (hashless && size > 0 && allowed.is_ok(), &self.content) {
+            (true, ContentRef::Remote(_)) if self.engine.stage().has_room_for(size) => {
+                self.read_all().await?
+            }
+            _ => (None, None),
+        };
+        let content = copy.as_ref().unwrap_or(&self.content);
+        let was_read = copy.is_some();
         let budget = match allowed {
             Ok(()) => ReadBudget::All,
             Err(_) => ReadBudget::SMALL,
         };
         let progress = &self.task.progress;
-        progress.plan(self.content.size());
-        let sent = |bytes| progress.sent(bytes);
-        let conversation = Conversation::new(&self.content, budget)
+        if !was_read {
+            progress.plan(size);
+        }
+        let taken = AtomicU64::new(0);
+        let sent = |bytes| {
+            taken.fetch_add(bytes, Ordering::Relaxed);
+            progress.sent(bytes);
+        };
+        let conversation = Conversation::new(content, budget)
             .knowing_the_name_is_free(self.is_free(request))
             .watched_by(&sent);
         progress.call();
@@ -76,16 +100,18 @@ impl Work<'_> {
             }
             (Err(error), _) => return Err(error),
         };
-        let phase = match conversation.spent() {
-            0 => Phase::P1,
-            bytes if bytes < self.content.size() && bytes <= PROOF => Phase::P2,
+        let is_proof = |bytes| bytes < size && bytes <= PROOF;
+        let phase = match (taken.load(Ordering::Relaxed), conversation.spent()) {
+            (0, 0) if !was_read => Phase::P1,
+            (0, spent) if was_read || !is_proof(spent) => Phase::P3,
+            (taken, _) if is_proof(taken) => Phase::P2,
             _ => Phase::P4,
         };
         let strategy = match phase {
             Phase::P4 => self.strategy(),
             _ => "fast_upload",
         };
-        match self.made(&self.content, &node, &decided_by).await {
+        match self.made(content, &node, &decided_by).await {
             Ok((node, mode)) => Ok(Made {
                 node,
                 phase,

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::plan::{Asking, cheapest};
 use super::result::Phase;
 use super::verify;
-use crate::drive::{Capabilities, Cost, GivesWhen};
+use crate::drive::{Capabilities, Cost, Gives, GivesWhen};
 use crate::fingerprint::Kind;
 
 /// The ways of SPEC 3.13, best first.
@@ -100,6 +100,8 @@ pub struct Way {
     pub claimed: bool,
     #[serde(skip)]
     common: bool,
+    #[serde(skip)]
+    vouched: bool,
 }
 
 /// One cell of the matrix.
@@ -152,7 +154,9 @@ impl Cell {
         let asked = way.reads.unwrap_or(0).min(size);
         // What was sent is compared by samples where the target vouches for no hash. They come from
         // the source unless the stage has it all.
-        let unvouched = !hit && !vouches(target);
+        // Of what the target fetched nobody here has read all.
+        let pulled = way.class == Class::Pulled;
+        let unvouched = !hit && (!vouches(target) || pulled && !way.vouched);
         let proof = asked + if unvouched { verify::sampled(size) } else { 0 };
         let phase = match way.class {
             Class::Copied => Phase::P0,
@@ -174,7 +178,7 @@ impl Cell {
         };
         // A full read ends with the question whether the source is still the same, unless a hash
         // it vouches for says so.
-        let unchanged = u32::from(bytes_from_source >= size && !way.common);
+        let unchanged = u32::from(bytes_from_source >= size && !way.common && !pulled);
         let made = match way.class {
             Class::Copied => target.calls.copy,
             _ if hit => target.calls.hit,
@@ -232,6 +236,7 @@ fn way(source: &Side, target: &Side, up_to: Option<u64>) -> Way {
         samples: false,
         claimed: false,
         common: false,
+        vouched: false,
     };
     if takes.read_only || target.read_only {
         return make(Class::Refused, format!("{} is read-only", target.name));
@@ -251,12 +256,6 @@ fn way(source: &Side, target: &Side, up_to: Option<u64>) -> Way {
             samples: !vouched(takes, &trusted),
             ..make(Class::Copied, reason)
         };
-    }
-    if takes.upload.pulled {
-        return make(
-            Class::Pulled,
-            "it fetches what it wants, or nothing".to_owned(),
-        );
     }
     // Without a limit any size that is larger than every window will do.
     let size = up_to.unwrap_or(1 << 40);
@@ -280,6 +279,8 @@ fn way(source: &Side, target: &Side, up_to: Option<u64>) -> Way {
         .collect();
     let trusted = told(gives, &looked_up);
     let (class, reads) = match &asking {
+        // What it wants as a proof it fetches, like everything else.
+        Asking { full: false, .. } if takes.upload.pulled => (Class::Pulled, Some(0)),
         Asking { full: true, .. } => (Class::Download, None),
         Asking { bytes: 0, .. } => (Class::Metadata, Some(0)),
         Asking { bytes, .. } => (Class::Ranges, Some(*bytes)),
@@ -292,26 +293,22 @@ fn way(source: &Side, target: &Side, up_to: Option<u64>) -> Way {
         asks: asking.question.kinds.iter().map(Kind::to_string).collect(),
         lookups: u32::try_from(looked_up.len()).unwrap_or(u32::MAX),
         reads,
-        claimed,
-        samples: claimed
-            || windows
+        claimed: claimed && !takes.upload.pulled,
+        samples: (claimed || windows) && !vouched(takes, &trusted)
             || !asking.full && !vouched_after(takes, &trusted, asking.question.kinds),
-        common: gives.gives.iter().any(|given| {
-            given.when == GivesWhen::AtList && given.kind.is_strong() && given.origin.is_trusted()
-        }),
+        vouched: vouched(takes, &trusted),
+        common: gives
+            .gives
+            .iter()
+            .any(|given| is_listed(given) && given.kind.is_strong() && given.origin.is_trusted()),
         ..make(class, reason(&asking, &looked_up))
     }
 }
 
 /// What learning a fingerprint costs where listings tell all that is declared.
 fn listed_cost(gives: &Capabilities, kind: Kind, size: u64) -> Cost {
-    let listed = |when| {
-        gives
-            .gives
-            .iter()
-            .any(|given| given.kind == kind && given.when == when)
-    };
-    match listed(GivesWhen::AtList) {
+    let mut given = gives.gives.iter().filter(|given| given.kind == kind);
+    match given.any(is_listed) {
         true => Cost::Known,
         false => gives.cost(kind, size),
     }
@@ -322,9 +319,15 @@ fn told(gives: &Capabilities, looked_up: &[Kind]) -> Vec<Kind> {
     let given = gives.gives.iter().filter(|given| {
         given.kind.is_strong()
             && given.origin.is_trusted()
-            && (given.when == GivesWhen::AtList || looked_up.contains(&given.kind))
+            && (is_listed(given) || looked_up.contains(&given.kind))
     });
     given.map(|given| given.kind).collect()
+}
+
+/// Whether listings tell it. What they tell of some files only is taken as told: where it is not, the
+/// way is the one of a file without it.
+fn is_listed(given: &Gives) -> bool {
+    matches!(given.when, GivesWhen::AtList | GivesWhen::Sometimes)
 }
 
 /// Whether the target tells some hash of its files that it computed.

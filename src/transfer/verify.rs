@@ -31,7 +31,7 @@ pub async fn verify(
         return Ok(VerifyMode::Hash);
     }
     let meant = content.known();
-    if let Some(mode) = compare(node, &node.fingerprints, &meant)? {
+    if let Some(mode) = listed(node, &meant)? {
         return Ok(mode);
     }
     for gives in volume.capabilities().gives {
@@ -50,6 +50,14 @@ pub async fn verify(
         }
     }
     samples(volume, node, content).await
+}
+
+/// Compares what the provider's listing says of the node; `None` when it says nothing that decides.
+///
+/// # Errors
+/// `Verification` when they differ.
+pub(super) fn listed(node: &Node, meant: &Fingerprints) -> Result<Option<VerifyMode>> {
+    compare(node, &node.fingerprints, meant)
 }
 
 /// Compares head, tail and two random pieces of both sides.

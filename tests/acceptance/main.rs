@@ -3,6 +3,7 @@
 
 mod claims;
 mod closing;
+mod clouddrive2;
 mod copies;
 mod crashes;
 mod faults;

@@ -374,7 +374,11 @@ const SPECS: &[Spec] = &[
         part: "read_data",
         commit: "commit",
         refusal: (FaultKind::CommitFail, "fatal:file name not allowed"),
-        knobs: &[("read_size", "1048576"), ("challenges", "1")],
+        knobs: &[
+            ("read_size", "1048576"),
+            ("read_order", "forward"),
+            ("challenges", "1"),
+        ],
         part_size: 1 << 20,
         single: 0,
         space: "total_size",

@@ -87,6 +87,7 @@ drives! {
     quark_share = "quark" "quark-share",
     xunlei = "xunlei" "xunlei",
     guangya = "guangya" "guangya",
+    clouddrive2 = "clouddrive2" "cd2",
     webdav = "webdav" "webdav",
     uc = "uc" "uc",
     uc_share = "uc" "uc-share",

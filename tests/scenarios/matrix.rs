@@ -25,6 +25,8 @@ const MOVES: &[&str] = &[
     "part",
     "slice",
     "put",
+    "read_data",
+    "hash_data",
 ];
 
 /// Contents that nobody has seen.
@@ -217,6 +219,10 @@ async fn column(target: &str) {
         .iter()
         .find(|end| end.profile == target)
         .expect("the target is there");
+    // Behind a CloudDrive2 is a provider that tells all that it may tell.
+    for end in ends.iter().filter(|end| end.provider == "clouddrive2") {
+        rig.world.set(&end.profile, "lists", "1,2,3").unwrap();
+    }
     rig.mkdir(&format!("{target}/copies")).await.unwrap();
     if !to.is_local() {
         // 115 asks for proofs of large files only, unless it is told otherwise.
@@ -237,6 +243,16 @@ async fn column(target: &str) {
         };
         if !from.is_guest() {
             copy(&rig, from, to, &first).await;
+        }
+        // A server that asks by itself asks for what the way is about.
+        if to.provider == "clouddrive2" {
+            let asked = cell.way(SMALL).unwrap().asks.first().cloned();
+            let number = match asked.as_deref() {
+                Some("md5") => "1",
+                Some("gcid") => "3",
+                _ => "2",
+            };
+            rig.world.set(target, "needs", number).unwrap();
         }
         let same_provider = from.provider == to.provider;
         let (small, large) = (cell.way(SMALL).unwrap(), cell.way(LARGE).unwrap());
@@ -316,6 +332,7 @@ columns! {
     cloud189 = "189-2",
     xunlei = "xunlei-2",
     guangya = "guangya-2",
+    clouddrive2 = "cd2-2",
     webdav = "webdav-2",
     quark = "quark-2",
     uc = "uc-2",

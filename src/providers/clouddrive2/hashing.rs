@@ -88,6 +88,7 @@ pub async fn answer(serving: &Serving<'_>, wanted: Wanted) -> Result<RemoteHashP
         None => computed(serving, wanted).await?,
     };
     let report = wanted.report(serving.id, serving.size, &values);
+    serving.tells(wanted.kind);
     send(serving, report.clone()).await?;
     Ok(report)
 }

@@ -202,9 +202,11 @@ static CAPABILITIES: Capabilities = Capabilities {
     listing_lag_ms: 0,
     calls: Calls {
         link: 1,
-        hit: 3,
-        upload: 3,
-        copy: 3,
+        // A look whether the name is free, the start, and the new file twice: until it is shown, and
+        // as it is.
+        hit: 4,
+        upload: 4,
+        copy: 4,
     },
     limits: LIMITS,
     read_only: false,

@@ -15,13 +15,20 @@ pub struct Reads {
     lazy: VecDeque<RemoteReadDataRequest>,
     /// Waiting or being served: an exact duplicate of one is dropped (sheet section 7.4).
     known: HashSet<RemoteReadDataRequest>,
+    /// Asked for once more when the server had all of the answer, though we did not know it yet.
+    again: HashSet<RemoteReadDataRequest>,
     running: usize,
     lazy_running: usize,
 }
 
 impl Reads {
-    pub fn push(&mut self, asked: RemoteReadDataRequest) {
+    /// `is_out` says that the last piece of such a request is on its way: asked for now, it is
+    /// wanted once more, and the server would wait for ever for what is dropped.
+    pub fn push(&mut self, asked: RemoteReadDataRequest, is_out: bool) {
         if !self.known.insert(asked) {
+            if is_out {
+                self.again.insert(asked);
+            }
             return;
         }
         match asked.lazy_read {
@@ -55,6 +62,9 @@ impl Reads {
             if asked.lazy_read {
                 self.lazy_running = self.lazy_running.saturating_sub(1);
             }
+        }
+        if self.again.remove(asked) {
+            self.push(*asked, false);
         }
     }
 }
@@ -116,26 +126,41 @@ mod tests {
     #[test]
     fn duplicates_are_dropped_while_they_are_served_and_not_after() {
         let mut reads = Reads::default();
-        reads.push(asked(0, 10, false));
-        reads.push(asked(0, 10, false));
+        reads.push(asked(0, 10, false), false);
+        reads.push(asked(0, 10, false), false);
         let first = reads.next().unwrap();
-        reads.push(first);
+        reads.push(first, false);
         assert_eq!(reads.next(), None);
         reads.done(&first);
-        reads.push(first);
+        reads.push(first, false);
         assert_eq!(reads.next(), Some(first));
+    }
+
+    /// The server had the whole answer and asked once more before we saw that it had.
+    #[test]
+    fn what_is_asked_for_again_while_its_last_piece_is_on_its_way_is_served_again() {
+        let mut reads = Reads::default();
+        let wanted = asked(0, 10, false);
+        reads.push(wanted, false);
+        assert_eq!(reads.next(), Some(wanted));
+        reads.push(wanted, true);
+        assert_eq!(reads.next(), None);
+        reads.done(&wanted);
+        assert_eq!(reads.next(), Some(wanted));
+        reads.done(&wanted);
+        assert_eq!(reads.next(), None);
     }
 
     #[test]
     fn lazy_requests_wait_for_the_others_and_go_one_by_one() {
         let mut reads = Reads::default();
-        reads.push(asked(0, 1, true));
-        reads.push(asked(1, 1, true));
-        reads.push(asked(2, 1, false));
+        reads.push(asked(0, 1, true), false);
+        reads.push(asked(1, 1, true), false);
+        reads.push(asked(2, 1, false), false);
         assert_eq!(reads.next(), Some(asked(2, 1, false)));
         assert_eq!(reads.next(), Some(asked(0, 1, true)));
         assert_eq!(reads.next(), None);
-        reads.push(asked(3, 1, false));
+        reads.push(asked(3, 1, false), false);
         assert_eq!(reads.next(), Some(asked(3, 1, false)));
         reads.done(&asked(0, 1, true));
         assert_eq!(reads.next(), Some(asked(1, 1, true)));
@@ -145,7 +170,7 @@ mod tests {
     fn no_more_than_some_at_a_time() {
         let mut reads = Reads::default();
         for n in 0..10 {
-            reads.push(asked(n, 1, false));
+            reads.push(asked(n, 1, false), false);
         }
         let taken = std::iter::from_fn(|| reads.next()).count();
         assert_eq!(taken, PARALLEL);

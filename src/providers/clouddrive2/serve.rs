@@ -1,11 +1,11 @@
 //! Serving an upload: the server asks for ranges and hashes, in its order, and exactly those are
 //! answered until it says how it ended (sheet sections 7.3 to 7.6).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -56,6 +56,10 @@ pub struct Serving<'a> {
     pub conversation: &'a Conversation<'a>,
     pub pace: &'a Pace,
     sent: Mutex<Sent>,
+    /// Requests whose last piece is on its way.
+    out: Mutex<HashSet<RemoteReadDataRequest>>,
+    /// Hashes that were told, or are on their way: the end may come before the answer to that call.
+    hashed: Mutex<Vec<Kind>>,
     /// Reads that wait for the source; the upload is paused at the server meanwhile.
     waiting: AtomicUsize,
 }
@@ -141,6 +145,8 @@ impl<'a> Serving<'a> {
             conversation,
             pace,
             sent: Mutex::default(),
+            out: Mutex::default(),
+            hashed: Mutex::default(),
             waiting: AtomicUsize::new(0),
         }
     }
@@ -150,18 +156,18 @@ impl<'a> Serving<'a> {
     /// # Errors
     /// Those of the source and of calls that do not get through; `OverBudget` of the
     /// conversation. The upload lives on at the server then: the caller cancels it.
-    pub async fn serve(&self, events: &mut mpsc::Receiver<Event>) -> Result<Served> {
+    pub async fn serve(self, events: &mut mpsc::Receiver<Event>) -> Result<Served> {
         let mut hashes: HashMap<Wanted, Option<RemoteHashProgressUpload>> = HashMap::new();
         let end = self.until_the_end(events, &mut hashes).await?;
         let all_sent = {
             let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
             sent.is_all(self.size)
         };
-        let told = hashes.iter().filter(|(_, report)| report.is_some());
+        let hashed = self.hashed.into_inner();
         Ok(Served {
             end,
             all_sent,
-            hashed: told.map(|(wanted, _)| wanted.kind).collect(),
+            hashed: hashed.unwrap_or_else(PoisonError::into_inner),
         })
     }
 
@@ -192,7 +198,7 @@ impl<'a> Serving<'a> {
                 event = events.recv() => {
                     watch.heard();
                     match event {
-                        Some(Event::Read(asked)) => reads.push(asked),
+                        Some(Event::Read(asked)) => reads.push(asked, self.out().contains(&asked)),
                         Some(Event::Hash(asked)) => {
                             let wanted = Wanted::new(&asked)?;
                             match hashes.get(&wanted) {
@@ -262,6 +268,7 @@ impl<'a> Serving<'a> {
     ) -> Result<Option<End>> {
         let outcome = match done {
             Done::Read(asked, outcome) => {
+                self.out().remove(&asked);
                 reads.done(&asked);
                 outcome
             }
@@ -288,6 +295,18 @@ impl<'a> Serving<'a> {
         }
     }
 
+    /// The server is about to hear this hash.
+    pub fn tells(&self, kind: Kind) {
+        self.hashed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(kind);
+    }
+
+    fn out(&self) -> MutexGuard<'_, HashSet<RemoteReadDataRequest>> {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Sends the bytes that one request means.
     async fn answer(&self, asked: RemoteReadDataRequest) -> Result<()> {
         let work = self.send_range(&asked);
@@ -301,6 +320,7 @@ impl<'a> Serving<'a> {
     async fn send_range(&self, asked: &RemoteReadDataRequest) -> Result<()> {
         let range = meant(asked, self.size);
         if range.is_empty() {
+            self.out().insert(*asked);
             return self
                 .send(asked.offset, Bytes::new(), asked.lazy_read, true)
                 .await;
@@ -318,6 +338,9 @@ impl<'a> Serving<'a> {
                 let next = at.saturating_add(piece.len() as u64);
                 // Two readings of it are about; this one suits both (section 7.4).
                 let last = next >= self.size || (split && next >= range.end);
+                if next >= range.end {
+                    self.out().insert(*asked);
+                }
                 self.send(at, piece, asked.lazy_read, last).await?;
                 at = next;
             }
@@ -342,6 +365,8 @@ impl<'a> Serving<'a> {
         let mut pause = self.pace.first;
         let mut left = TRIES;
         loop {
+            // The end of the upload may be told before this answer is.
+            self.conversation.sent(length);
             let reply: RemoteReadDataReply = self.api.call(&DATA, upload.clone()).await?;
             if reply.success {
                 return Ok(());

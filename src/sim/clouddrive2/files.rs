@@ -150,7 +150,7 @@ impl Call {
         request: ListSubFileRequest,
     ) -> Result<Answers<SubFilesReply>, Status> {
         if request.force_refresh {
-            self.account.meters.request("list_forced");
+            self.account.meters.note("list_forced");
         }
         let mut entries = Vec::new();
         match self.there(&request.path)? {

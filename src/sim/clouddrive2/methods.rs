@@ -94,7 +94,7 @@ static METHODS: &[Method] = &[
     method("StartRemoteUpload", "start", 6, Plain),
     method("RemoteUploadChannel", "channel", 6, Plain),
     method("RemoteReadData", "read_data", 6, ReadReply),
-    method("RemoteHashProgress", "hash", 6, Plain),
+    method("RemoteHashProgress", "hash_data", 6, Plain),
     method("RemoteUploadControl", "control", 6, Plain),
     method("GetUploadFileList", "upload_list", 27, Plain),
     method("GetUploadFileCount", "upload_count", 27, Plain),

@@ -24,9 +24,9 @@
 //! `token_modify`, `token_remove`, `token_list`, `list`, `search`, `stat`, `details`, `metadata`,
 //! `original_path`, `quota`, `memberships`, `expire_cache`, `mkdir`, `rename`, `move`, `copy`,
 //! `copy_tasks`, `trash`, `delete` (permanently), `link`, `download`, `start`, `channel`,
-//! `read_data`, `hash`, `control`, `upload_list`, `upload_count`, `upload_cancel`,
+//! `read_data`, `hash_data`, `control`, `upload_list`, `upload_count`, `upload_cancel`,
 //! `upload_pause`, `upload_resume`, `push`, `accounts`, `machine_id`, `runtime`.
-//! Counted beside them, though they are no requests: `list_forced` (with `forceRefresh`),
+//! Noted beside them, for they are no requests: `list_forced` (with `forceRefresh`),
 //! `channel_replaced` (a second channel of a device while the first lived), `unrequested` (bytes
 //! or hashes nobody asked for), `bad_answer` (refused by its form), `lazy_not_echoed`,
 //! `bad_last_chunk` (neither reading of section 7.4), `contradiction` (bytes or hashes that differ

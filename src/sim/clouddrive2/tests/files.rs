@@ -110,7 +110,7 @@ async fn listings_come_in_messages() {
         sizes.push(reply.sub_files.len());
     }
     assert_eq!(sizes, [0, 10, 10, 5]);
-    assert_eq!(client.stat().count("list_forced"), 1);
+    assert_eq!(client.stat().noted("list_forced"), 1);
     // A listing that breaks off is an error, not an end.
     client.fault("list", FaultKind::Cut, "100");
     let mut replies: Streaming<SubFilesReply> =

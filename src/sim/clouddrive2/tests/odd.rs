@@ -39,7 +39,7 @@ async fn every_odd_request_can_be_answered() {
         "contradiction",
         "bad_answer",
     ] {
-        assert_eq!(stat.count(wrong), 0, "{wrong}");
+        assert_eq!(stat.noted(wrong), 0, "{wrong}");
     }
     // What is asked twice is counted twice.
     assert!(stat.bytes_asked > 9_000_000, "{}", stat.bytes_asked);
@@ -169,10 +169,10 @@ async fn answers_are_looked_at() {
     let (code, _) = client.refused("RemoteHashProgress", report).await;
     assert_eq!(code, Code::InvalidArgument);
     let stat = client.stat();
-    assert_eq!(stat.count("unrequested"), 4);
-    assert_eq!(stat.count("bad_answer"), 4);
+    assert_eq!(stat.noted("unrequested"), 4);
+    assert_eq!(stat.noted("bad_answer"), 4);
     assert_eq!(
-        (stat.count("lazy_not_echoed"), stat.count("bad_last_chunk")),
+        (stat.noted("lazy_not_echoed"), stat.noted("bad_last_chunk")),
         (0, 0)
     );
     // Taken, but counted: another lazy_read, an end that is none.
@@ -180,7 +180,7 @@ async fn answers_are_looked_at() {
     assert!(reply.success && reply.bytes_received == 500);
     let stat = client.stat();
     assert_eq!(
-        (stat.count("lazy_not_echoed"), stat.count("bad_last_chunk")),
+        (stat.noted("lazy_not_echoed"), stat.noted("bad_last_chunk")),
         (1, 1)
     );
     // The same again is fine, other bytes are the end of it.
@@ -198,7 +198,7 @@ async fn answers_are_looked_at() {
         }
     };
     assert_eq!(end.status, Error as i32);
-    assert_eq!(client.stat().count("contradiction"), 1);
+    assert_eq!(client.stat().noted("contradiction"), 1);
 }
 
 #[tokio::test]
@@ -281,5 +281,5 @@ async fn hash_reports_are_looked_at() {
         }
     };
     assert_eq!(end, Error);
-    assert_eq!(client.stat().count("false_hash"), 1);
+    assert_eq!(client.stat().noted("false_hash"), 1);
 }

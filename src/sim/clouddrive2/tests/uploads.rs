@@ -81,7 +81,7 @@ async fn new_content_is_read() {
         "unrequested",
         "bad_answer",
     ] {
-        assert_eq!(stat.count(wrong), 0, "{wrong}");
+        assert_eq!(stat.noted(wrong), 0, "{wrong}");
     }
     let stored = client.world.read("cd2", "/new.bin", 0, u64::MAX).unwrap();
     assert_eq!(stored, bytes);
@@ -155,7 +155,7 @@ async fn hashes_are_asked_computed_and_compared() {
     }
     assert_eq!(mine, Some((Error, "hash mismatch".to_owned())));
     assert_eq!(
-        (theirs, client.stat().count("false_hash")),
+        (theirs, client.stat().noted("false_hash")),
         (Some(Finish), 1)
     );
     assert_eq!(client.find("/115open/false.bin").await, Err(Code::NotFound));

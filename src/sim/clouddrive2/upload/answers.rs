@@ -141,29 +141,29 @@ impl Call {
             });
         }
         if request.length != length {
-            meters.request("bad_answer");
+            meters.note("bad_answer");
             return Ok(refused("length is not that of the data"));
         }
         let from = request.offset;
         let to = match from.checked_add(length) {
             Some(to) if length == 0 || to <= upload.size => to,
             _ => {
-                meters.request("bad_answer");
+                meters.note("bad_answer");
                 return Ok(refused("range is outside of the file"));
             }
         };
         if !upload.was_asked(from, to) {
-            meters.request("unrequested");
+            meters.note("unrequested");
             return Ok(refused("range was not requested"));
         }
         if !upload.lazy_fits(from, to, request.lazy_read) {
-            meters.request("lazy_not_echoed");
+            meters.note("lazy_not_echoed");
         }
         if length > 0 && !upload.last_fits(to, request.is_last_chunk) {
-            meters.request("bad_last_chunk");
+            meters.note("bad_last_chunk");
         }
         if !upload.take(from, data) {
-            meters.request("contradiction");
+            meters.note("contradiction");
             upload.failure = Some("data differs from what was sent before".to_owned());
         }
         upload.wake.notify_one();
@@ -176,7 +176,7 @@ impl Call {
     ) -> Result<(), Refusal> {
         let meters = &self.account.meters;
         let bad = |why: &str| {
-            meters.request("bad_answer");
+            meters.note("bad_answer");
             Err(Refusal::invalid_argument(why))
         };
         let mut state = self.sim.state();
@@ -201,7 +201,7 @@ impl Call {
         let number = u32::try_from(request.hash_type).unwrap_or(0);
         let mut asks = upload.hashes.iter_mut();
         let Some(ask) = asks.find(|ask| ask.request.hash_type == number) else {
-            meters.request("unrequested");
+            meters.note("unrequested");
             return bad("hash was not requested");
         };
         ask.reports += 1;
@@ -229,7 +229,7 @@ impl Call {
         }
         let before = ask.value.as_ref();
         if before.is_some_and(|before| *before != value || ask.blocks != blocks) {
-            meters.request("contradiction");
+            meters.note("contradiction");
             upload.failure = Some("hash differs from what was sent before".to_owned());
         } else {
             ask.value = Some(value);

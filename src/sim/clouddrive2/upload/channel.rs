@@ -184,7 +184,7 @@ impl Call {
         if let Some(old) = state.channels.insert(key, channel)
             && !old.sender.is_closed()
         {
-            self.account.meters.request("channel_replaced");
+            self.account.meters.note("channel_replaced");
         }
         let token = self.access.token.clone();
         state.devices.by_token.insert(token, device.clone());

@@ -127,7 +127,7 @@ impl Run {
             let pieces = self.with(|upload| upload.received.pieces())?;
             for (at, piece) in pieces {
                 if piece.read(0, u64::MAX) != blob.read(at, piece.size()) {
-                    self.account.meters.request("false_proof");
+                    self.account.meters.note("false_proof");
                     return Err(error("the proof is not of this content"));
                 }
             }
@@ -152,7 +152,7 @@ impl Run {
             good &= all == list.join(",");
         }
         if !good {
-            self.account.meters.request("false_hash");
+            self.account.meters.note("false_hash");
             return Err(error("hash mismatch"));
         }
         Ok(())
