@@ -149,6 +149,7 @@ const LIMITS: &[ClassLimit] = &[
     class("other", 6),
     class("download", 8),
     class("upload", 4),
+    class(pipe::STREAM, 0),
 ];
 
 const fn class(class: &'static str, concurrency: usize) -> ClassLimit {
