@@ -1,10 +1,11 @@
 //! Sends requests of one account.
 //!
-//! Two connection pools stand behind it. Calls (small bodies, answers that may be compressed) use
+//! Three connection pools stand behind it. Calls (small bodies, answers that may be compressed) use
 //! HTTP/2 where offered. File content, up and down, uses HTTP/1.1 without compression: parallel
 //! ranges then have a connection each (servers cap speed per connection, and one HTTP/2 window
 //! shared by stalled readers would hold up the calls), and an object stored with
-//! `Content-Encoding: gzip` arrives as it is stored.
+//! `Content-Encoding: gzip` arrives as it is stored. A body that can be sent only once has a
+//! connection that nobody used before: a kept one may turn out dead.
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -16,7 +17,8 @@ use reqwest::header::{
 use reqwest::{Method, StatusCode};
 use tokio::time::Instant;
 
-use super::payload::{Payload, Progress};
+use super::payload::Payload;
+use super::progress::{Progress, Waits};
 use super::{
     Breaker, Budget, Clock, Deadlines, Meter, NetError, NetErrorKind, Redirects, Request, Response,
     current_priority, redact_text, redact_url, route,
@@ -50,7 +52,17 @@ struct Inner {
     /// certificates, and an account that is never asked pays neither.
     calls: OnceLock<reqwest::Client>,
     content: OnceLock<reqwest::Client>,
+    once: OnceLock<reqwest::Client>,
     meter: Arc<Meter>,
+}
+
+/// One of the connection pools.
+#[derive(Clone, Copy)]
+enum Wire {
+    Calls,
+    Content,
+    /// Connections that are used once.
+    Once,
 }
 
 impl Client {
@@ -69,12 +81,13 @@ impl Client {
                 options,
                 calls: OnceLock::new(),
                 content: OnceLock::new(),
+                once: OnceLock::new(),
                 meter: Arc::default(),
             }),
         };
         static TLS_WORKS: OnceLock<()> = OnceLock::new();
         if TLS_WORKS.get().is_none() {
-            client.wire("connect", false)?;
+            client.wire("connect", Wire::Calls)?;
             TLS_WORKS.get_or_init(|| ());
         }
         Ok(client)
@@ -129,11 +142,15 @@ impl Client {
         let mut method = request.method;
         let mut hops = 0;
         loop {
-            let content = !request.accept_gzip || payload.is_large();
-            let wire = self.wire(op, content)?;
-            let mut exchange = Exchange::begin(&self.inner.meter, op, &method, url.as_str());
+            let wire = match () {
+                () if payload.is_once() => Wire::Once,
+                () if payload.is_large() || !request.accept_gzip => Wire::Content,
+                () => Wire::Calls,
+            };
+            let wire = self.wire(op, wire)?;
             let (outgoing, progress) =
-                prepare(&method, &url, &headers, &payload, request.accept_gzip);
+                prepare(op, &method, &url, &headers, &payload, request.accept_gzip)?;
+            let mut exchange = Exchange::begin(&self.inner.meter, op, &method, url.as_str());
             exchange.progress = Some(progress.clone());
             let watch = payload.is_large().then_some(&*progress);
             let answer = head(wire.execute(outgoing), watch, &deadlines, start, total_at).await;
@@ -141,7 +158,8 @@ impl Client {
                 Ok(answer) => answer,
                 Err(failure) => {
                     exchange.failed();
-                    return Err(failure.into_error(op, url.host_str().unwrap_or_default()));
+                    let host = url.host_str().unwrap_or_default();
+                    return Err(failure.into_error(op, host, &progress));
                 }
             };
             let status = answer.status();
@@ -154,6 +172,14 @@ impl Client {
             };
             if let Some(hop) = hop.inspect_err(|_| exchange.failed())? {
                 hops += 1;
+                if payload.is_once() && !hop.drop_body {
+                    exchange.failed();
+                    let message = format!(
+                        "redirected to {} with a body that cannot be sent twice",
+                        redact_url(hop.url.as_str())
+                    );
+                    return Err(NetError::never(NetErrorKind::Refused, op, message));
+                }
                 hop.strip(&mut headers);
                 if hop.drop_body {
                     payload = Payload::default();
@@ -189,20 +215,22 @@ impl Client {
         headers
     }
 
-    fn wire(&self, op: &'static str, content: bool) -> Result<&reqwest::Client, NetError> {
-        let slot = match content {
-            true => &self.inner.content,
-            false => &self.inner.calls,
+    fn wire(&self, op: &'static str, wire: Wire) -> Result<&reqwest::Client, NetError> {
+        let slot = match wire {
+            Wire::Calls => &self.inner.calls,
+            Wire::Content => &self.inner.content,
+            Wire::Once => &self.inner.once,
         };
         if let Some(built) = slot.get() {
             return Ok(built);
         }
         let builder = reqwest::Client::builder();
-        let builder = match content {
-            true => builder.gzip(false).http1_only(),
-            false => builder.gzip(true),
+        let (builder, kept) = match wire {
+            Wire::Calls => (builder.gzip(true), 16),
+            Wire::Content => (builder.gzip(false).http1_only(), 16),
+            Wire::Once => (builder.gzip(false).http1_only(), 0),
         };
-        let built = pool(op, builder)?;
+        let built = pool(op, builder.pool_max_idle_per_host(kept))?;
         // Another task may have been faster; its pool is used then.
         Ok(slot.get_or_init(|| built))
     }
@@ -211,13 +239,14 @@ impl Client {
 /// One request as the wire library wants it. `Content-Length` is always said where a body is
 /// possible: some object stores refuse a PUT or POST without it.
 fn prepare(
+    op: &'static str,
     method: &Method,
     url: &reqwest::Url,
     headers: &HeaderMap,
     payload: &Payload,
     accept_gzip: bool,
-) -> (reqwest::Request, Arc<Progress>) {
-    let (body, progress) = payload.start();
+) -> Result<(reqwest::Request, Arc<Progress>), NetError> {
+    let (body, progress) = payload.start(op)?;
     let mut outgoing = reqwest::Request::new(method.clone(), url.clone());
     let map = outgoing.headers_mut();
     *map = headers.clone();
@@ -237,7 +266,7 @@ fn prepare(
         map.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
     *outgoing.body_mut() = body;
-    (outgoing, progress)
+    Ok((outgoing, progress))
 }
 
 /// Why no response head came.
@@ -247,7 +276,11 @@ enum NoHead {
 }
 
 impl NoHead {
-    fn into_error(self, op: &'static str, host: &str) -> NetError {
+    fn into_error(self, op: &'static str, host: &str, progress: &Progress) -> NetError {
+        if let (NoHead::Wire(_), Some(failure)) = (&self, progress.failure()) {
+            // The connection broke because its body did.
+            return failure;
+        }
         match self {
             NoHead::Deadline(what) => {
                 NetError::passing(NetErrorKind::Timeout, op, format!("{host}: {what}"))
@@ -285,10 +318,15 @@ async fn head(
 ) -> Result<reqwest::Response, NoHead> {
     tokio::pin!(answer);
     loop {
-        let (at, what) = match upload.map(Progress::last) {
-            Some((last, false)) => (last + deadlines.idle, "the upload made no progress"),
+        let (at, what) = match upload.map(|upload| (upload.last(), upload.patience())) {
+            Some(((last, Waits::Connection), _)) => {
+                (last + deadlines.idle, "the upload made no progress")
+            }
+            Some(((last, Waits::Source), patience)) => {
+                (last + patience, "nothing came that could be uploaded")
+            }
             // What was handed over last still has to leave our buffers.
-            Some((last, true)) => (
+            Some(((last, Waits::Answer), _)) => (
                 last + deadlines.head.max(deadlines.idle),
                 "no answer after the upload",
             ),
@@ -304,8 +342,17 @@ async fn head(
         tokio::select! {
             biased;
             answer = &mut answer => return answer.map_err(NoHead::Wire),
+            () = turned(upload) => {}
             () = tokio::time::sleep_until(at) => {}
         }
+    }
+}
+
+/// Ends when another deadline counts.
+async fn turned(upload: Option<&Progress>) {
+    match upload {
+        Some(upload) => upload.turned().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -320,7 +367,6 @@ fn pool(op: &'static str, builder: reqwest::ClientBuilder) -> Result<reqwest::Cl
         // Our own idle deadlines are at most this long; a dead path is noticed by then anyway.
         .tcp_user_timeout(Deadlines::UPLOAD.idle)
         .pool_idle_timeout(Duration::from_secs(60))
-        .pool_max_idle_per_host(16)
         .no_proxy();
     if let Some(proxy) = proxy() {
         builder = builder.proxy(proxy);
@@ -412,7 +458,10 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let busy = self.start.elapsed();
-        let bytes_up = self.progress.as_ref().map_or(0, |progress| progress.sent());
+        let bytes_up = self.progress.as_ref().map_or(0, |progress| {
+            progress.end();
+            progress.sent()
+        });
         self.meter.add(self.op, |count| {
             count.failures += u64::from(self.failed);
             count.bytes_up += bytes_up;
@@ -433,6 +482,9 @@ impl Drop for Exchange {
     }
 }
 
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod stream_tests;
 #[cfg(test)]
 #[path = "client_tests.rs"]
 mod tests;

@@ -10,7 +10,7 @@ use super::*;
 use crate::net::test_server::{Act, Server, answer, slow_reader};
 use crate::net::{ClassLimit, FormPart, ManualClock, MemoryBreakerStore, Retry};
 
-fn client_with(defaults: HeaderMap, limits: &[ClassLimit]) -> Client {
+pub(super) fn client_with(defaults: HeaderMap, limits: &[ClassLimit]) -> Client {
     let clock = Arc::new(ManualClock::default());
     let store = Arc::new(MemoryBreakerStore::default());
     Client::new(ClientOptions {
@@ -22,7 +22,7 @@ fn client_with(defaults: HeaderMap, limits: &[ClassLimit]) -> Client {
     .unwrap()
 }
 
-fn client() -> Client {
+pub(super) fn client() -> Client {
     client_with(HeaderMap::new(), &[])
 }
 

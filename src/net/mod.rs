@@ -10,6 +10,8 @@
 //! | `response` | [`Response`]: status, headers, bounded bodies, byte streams |
 //! | `client` | [`Client`]: sends a request for one account |
 //! | `payload` | a request body in pieces, watched for progress; multipart |
+//! | `pieces` | [`Pieces`]: a body that comes while it is sent |
+//! | `progress` | how far the sending of a body is, and whom it waits for |
 //! | `route` | where a request may go: the https rule, redirects |
 //! | `meter` | [`Meter`]: requests and bytes per operation |
 //! | `budget` | [`Budget`]: rate, concurrency and priority of one account |
@@ -27,6 +29,8 @@ mod error;
 mod jitter;
 mod meter;
 mod payload;
+mod pieces;
+mod progress;
 mod redact;
 mod request;
 mod response;
@@ -45,6 +49,7 @@ pub use client::{Client, ClientOptions};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{NetError, NetErrorKind, Retry};
 pub use meter::{Meter, OpCount};
+pub use pieces::Pieces;
 pub use redact::{redact_text, redact_url};
 pub use request::{Body, Deadlines, FormPart, Redirects, Request};
 pub use response::{ByteStream, Response};

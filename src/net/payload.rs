@@ -4,53 +4,27 @@
 //! the time of the last progress. A slow upload that moves is never ended, a stuck one is.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::time::Instant;
 
-use super::{Body, FormPart};
+use super::pieces::{Feed, Pieces};
+use super::progress::Progress;
+use super::{Body, FormPart, NetError, NetErrorKind};
 
 /// Size of a piece.
 pub(super) const PIECE: usize = 64 * 1024;
 
-/// A body ready to be sent, more than once when a redirect says so.
+/// A body ready to be sent: more than once when a redirect says so, unless it comes in pieces.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Payload {
     segments: Vec<Bytes>,
+    /// Where the bytes come from instead.
+    pieces: Option<Pieces>,
     length: u64,
     /// `Content-Type` that the body itself brings (multipart).
     pub(super) content_type: Option<String>,
-}
-
-/// How far the sending of one body is.
-#[derive(Debug)]
-pub(super) struct Progress {
-    state: Mutex<(Instant, u64)>,
-    length: u64,
-}
-
-impl Progress {
-    fn advance(&self, bytes: usize) {
-        let mut state = self.lock();
-        state.0 = Instant::now();
-        state.1 = state.1.saturating_add(bytes as u64);
-    }
-
-    /// When the last piece was taken (or the sending began), and whether all are.
-    pub(super) fn last(&self) -> (Instant, bool) {
-        let (last, sent) = *self.lock();
-        (last, sent >= self.length)
-    }
-
-    /// Bytes taken so far.
-    pub(super) fn sent(&self) -> u64 {
-        self.lock().1
-    }
-
-    fn lock(&self) -> MutexGuard<'_, (Instant, u64)> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Payload {
@@ -59,6 +33,13 @@ impl Payload {
         let (segments, content_type) = match body {
             Body::Empty => (Vec::new(), None),
             Body::Bytes(bytes) => (vec![bytes], None),
+            Body::Stream { length, pieces } => {
+                return Payload {
+                    length,
+                    pieces: Some(pieces),
+                    ..Payload::default()
+                };
+            }
             Body::Multipart(parts) => {
                 let boundary = format!("panfuse-{}", uuid::Uuid::new_v4().simple());
                 let segments = multipart(parts, &boundary);
@@ -70,6 +51,7 @@ impl Payload {
             length: segments.iter().map(|part| part.len() as u64).sum(),
             segments,
             content_type,
+            pieces: None,
         }
     }
 
@@ -80,18 +62,38 @@ impl Payload {
 
     /// Whether it goes out in more than one piece.
     pub(super) fn is_large(&self) -> bool {
-        self.length > PIECE as u64
+        self.is_once() || self.length > PIECE as u64
+    }
+
+    /// Whether it can be sent only once.
+    pub(super) fn is_once(&self) -> bool {
+        self.pieces.is_some()
     }
 
     /// The body for one sending and the view of its progress. `Content-Length` is the caller's
     /// to set: a body of pieces does not know its length.
-    pub(super) fn start(&self) -> (Option<reqwest::Body>, Arc<Progress>) {
-        let progress = Arc::new(Progress {
-            state: Mutex::new((Instant::now(), 0)),
-            length: self.length,
-        });
+    ///
+    /// # Errors
+    /// `Refused` when its pieces went out already.
+    pub(super) fn start(
+        &self,
+        op: &'static str,
+    ) -> Result<(Option<reqwest::Body>, Arc<Progress>), NetError> {
+        let patience = self
+            .pieces
+            .as_ref()
+            .map_or(Duration::ZERO, Pieces::patience);
+        let progress = Arc::new(Progress::new(self.length, patience));
+        if let Some(pieces) = &self.pieces {
+            let source = pieces.take().ok_or_else(|| {
+                let message = "the body was sent already, and it is gone";
+                NetError::never(NetErrorKind::Refused, op, message)
+            })?;
+            let feed = Feed::new(op, source, self.length, progress.clone());
+            return Ok((Some(reqwest::Body::wrap_stream(feed)), progress));
+        }
         if self.length == 0 {
-            return (None, progress);
+            return Ok((None, progress));
         }
         if !self.is_large() {
             // One piece that the pool may send again when a kept connection turns out dead.
@@ -100,7 +102,7 @@ impl Payload {
                 whole.extend_from_slice(segment);
             }
             progress.advance(whole.len());
-            return (Some(reqwest::Body::from(whole.freeze())), progress);
+            return Ok((Some(reqwest::Body::from(whole.freeze())), progress));
         }
         let queue: VecDeque<Bytes> = self.segments.iter().cloned().collect();
         let watch = progress.clone();
@@ -109,7 +111,7 @@ impl Payload {
             watch.advance(piece.len());
             Some((Ok::<Bytes, std::convert::Infallible>(piece), (queue, watch)))
         });
-        (Some(reqwest::Body::wrap_stream(pieces)), progress)
+        Ok((Some(reqwest::Body::wrap_stream(pieces)), progress))
     }
 }
 

@@ -70,6 +70,17 @@ pub enum Body {
     Bytes(Bytes),
     /// `multipart/form-data`.
     Multipart(Vec<FormPart>),
+    /// Bytes that come while they are sent, with `Content-Length`. They go out once: the request is
+    /// not repeated, and a redirect that wants them again is an error. An answer that comes before
+    /// they are through is an answer like any other; with its end the sending ends. The request
+    /// keeps its place in the budget while its source is waited for, so a source must not depend on
+    /// others who wait for a place in the same class.
+    Stream {
+        /// Bytes in all. More or fewer end the request before the server has a whole body.
+        length: u64,
+        /// Where they come from.
+        pieces: super::Pieces,
+    },
 }
 
 /// A request. Built with [`Request::get`] and friends, sent by [`super::Client::send`].
@@ -198,6 +209,12 @@ impl Request {
         self
     }
 
+    /// A body of `length` bytes that come while they are sent, without a `Content-Type`.
+    pub fn stream(mut self, length: u64, pieces: super::Pieces) -> Self {
+        self.body = Body::Stream { length, pieces };
+        self
+    }
+
     /// A multipart form.
     pub fn multipart(mut self, parts: Vec<FormPart>) -> Self {
         self.body = Body::Multipart(parts);
@@ -234,6 +251,7 @@ impl fmt::Debug for Body {
             Body::Empty => f.write_str("Empty"),
             Body::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
             Body::Multipart(parts) => f.debug_tuple("Multipart").field(parts).finish(),
+            Body::Stream { length, .. } => write!(f, "Stream({length})"),
         }
     }
 }

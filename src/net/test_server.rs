@@ -39,6 +39,8 @@ pub(super) struct Server {
     pub(super) base: String,
     pub(super) seen: Arc<Mutex<Vec<Seen>>>,
     pub(super) connections: Arc<AtomicUsize>,
+    /// Bytes of each body that ended before its `Content-Length`.
+    pub(super) cut: Arc<Mutex<Vec<usize>>>,
 }
 
 impl Server {
@@ -47,17 +49,20 @@ impl Server {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let connections = Arc::new(AtomicUsize::new(0));
+        let cut: Arc<Mutex<Vec<usize>>> = Arc::default();
         let (log, count, act) = (seen.clone(), connections.clone(), Arc::new(act));
+        let short = cut.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 count.fetch_add(1, SeqCst);
-                tokio::spawn(serve(stream, log.clone(), act.clone()));
+                tokio::spawn(serve(stream, log.clone(), short.clone(), act.clone()));
             }
         });
         Server {
             base,
             seen,
             connections,
+            cut,
         }
     }
 
@@ -77,6 +82,7 @@ impl Server {
 async fn serve(
     mut stream: TcpStream,
     log: Arc<Mutex<Vec<Seen>>>,
+    cut: Arc<Mutex<Vec<usize>>>,
     act: Arc<impl Fn(&Seen) -> Act + Send + Sync + 'static>,
 ) {
     let mut buffer = Vec::new();
@@ -100,6 +106,7 @@ async fn serve(
             .map_or(0, |length| length.parse().unwrap());
         while buffer.len() < end + length {
             if stream.read_buf(&mut buffer).await.unwrap_or(0) == 0 {
+                cut.lock().unwrap().push(buffer.len() - end);
                 return;
             }
         }
@@ -130,6 +137,26 @@ pub(super) fn answer(status: &str, headers: &[&str], body: &[u8]) -> Vec<u8> {
     let mut bytes = text.into_bytes();
     bytes.extend_from_slice(body);
     bytes
+}
+
+/// Answers as soon as it has read a head, and reads on until the connection ends.
+pub(super) async fn hasty(answer: Vec<u8>) -> (String, tokio::task::JoinHandle<usize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/", listener.local_addr().unwrap());
+    let reader = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut buffer = Vec::new();
+        let end = loop {
+            if let Some(end) = buffer.windows(4).position(|w| w == b"\r\n\r\n") {
+                break end + 4;
+            }
+            assert_ne!(stream.read_buf(&mut buffer).await.unwrap(), 0);
+        };
+        stream.write_all(&answer).await.unwrap();
+        while stream.read_buf(&mut buffer).await.unwrap_or(0) > 0 {}
+        buffer.len() - end
+    });
+    (base, reader)
 }
 
 /// Reads the upload slowly or not at all.

@@ -322,8 +322,7 @@ const SPECS: &[Spec] = &[
         commit: "oss_complete",
         // The service does not take what is stored (203).
         refusal: (FaultKind::CommitFail, ""),
-        // A stored file is taken in when it is asked for, not by the clock.
-        knobs: &[("task_ms", "10"), ("import_ms", "3600000")],
+        knobs: &[("task_ms", "10"), ("import_ms", "10")],
         part_size: 1 << 20,
         single: 1 << 20,
         space: "total_size",

@@ -90,6 +90,8 @@ pub struct Api {
     tokens: TokenKeeper<DriveError>,
     /// Keys to the object store of uploads under way, by task; see `grant`.
     pub grants: Cache<String, Grant>,
+    /// Tasks of small files that were opened here, and of which no byte went out yet.
+    pub untouched: Cache<String, ()>,
     /// One key is renewed at a time.
     pub renewing: tokio::sync::Mutex<()>,
     /// Directories made a moment ago: an empty listing of one needs no second look.
@@ -140,6 +142,10 @@ impl Api {
             oss,
             paths,
             grants: Cache::builder()
+                .max_capacity(4096)
+                .time_to_live(Duration::from_secs(24 * 3600))
+                .build(),
+            untouched: Cache::builder()
                 .max_capacity(4096)
                 .time_to_live(Duration::from_secs(24 * 3600))
                 .build(),

@@ -1,11 +1,13 @@
 //! Fast upload (sheet section 6): the MD5 with the token call, then gcid and CID with the check.
 //! Either may say "yes"; the content is there only when the task has yielded a file.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::api::{Api, Call};
 use super::error::{BAD_PARAMETER, IMPORTING, INSTANT};
-use super::ticket::{self, Asked, Hashes, LONGEST, Ticket, ask, confirm, discard, undo};
+use super::ticket::{self, Asked, Hashes, LONGEST, SETTLE, Ticket, ask, confirm, discard, undo};
 use super::upload;
 use crate::drive::{
     Attempt, Conversation, DriveError, ErrorKind, Node, Result, UploadRequest, decode,
@@ -57,7 +59,7 @@ async fn by_md5(
         // Reading happens between two calls here: when it fails, nothing may stay behind.
         let pair = match pair_of(conversation).await {
             Ok(pair) => pair,
-            Err(error) => return Err(after(api, &ticket.task, error).await),
+            Err(error) => return Err(after(api, &ticket.task, error, Duration::ZERO).await),
         };
         if let Some((gcid, cid)) = pair {
             trusted &= is_trusted(conversation, Kind::Gcid, &gcid);
@@ -158,18 +160,19 @@ async fn yielded(api: &Api, request: &UploadRequest, task: &str) -> Result<Optio
                 ErrorKind::NotFound | ErrorKind::Provider | ErrorKind::Timeout
             );
             if !unfulfilled {
-                return Err(after(api, task, error).await);
+                return Err(after(api, task, error, SETTLE).await);
             }
             tracing::info!(%error, "the provider had the content and did not make the file");
-            undo(api, task).await?;
+            // It was waited for.
+            undo(api, task, Duration::ZERO).await?;
             Ok(None)
         }
     }
 }
 
 /// Removes the task, as well as it goes, before `error` is told.
-async fn after(api: &Api, task: &str, error: DriveError) -> DriveError {
-    if let Err(left) = undo(api, task).await {
+async fn after(api: &Api, task: &str, error: DriveError, patience: Duration) -> DriveError {
+    if let Err(left) = undo(api, task, patience).await {
         tracing::warn!(task, error = %left, "an upload task is left at the provider");
     }
     error
@@ -204,7 +207,7 @@ async fn check(
                 None => Checked::Over,
             });
         }
-        Err(error) => return Err(after(api, &ticket.task, error).await),
+        Err(error) => return Err(after(api, &ticket.task, error, Duration::ZERO).await),
     };
     let yes = match reply.code {
         0 => decode::flag(&reply.data["canFlashUpload"]),

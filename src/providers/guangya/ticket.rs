@@ -38,6 +38,10 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Looks in a row that may fail.
 const FAILURES: u32 = 3;
 
+/// How long a task whose bytes may all be there is given to make its file, so that the file can be
+/// removed: a task that was removed first does not tell any more what it made (section 11, note 9).
+pub const SETTLE: Duration = Duration::from_secs(20);
+
 /// What the token call answered.
 pub enum Asked {
     /// The service has the content; this task says when the file is there.
@@ -285,18 +289,62 @@ pub async fn discard(api: &Api, task: &str) -> Result<()> {
     }
 }
 
-/// Removes a task that is not wanted any more, and the file that it may have made.
-pub async fn undo(api: &Api, task: &str) -> Result<()> {
-    match look(api, task).await {
-        Ok(State::Done(data)) => {
-            let node = list::node(&data, None);
-            trash(api, &node?).await?;
+/// Removes a task that is not wanted any more, and the file that it may have made: the one whose id
+/// the task tells, and no other. `patience`: how long a file may still come of it ([`SETTLE`]), zero
+/// where it has no bytes.
+///
+/// # Errors
+/// With the task left as it is, when it cannot be known whether it makes a file.
+pub async fn undo(api: &Api, task: &str, patience: Duration) -> Result<()> {
+    let end = Instant::now() + patience;
+    let mut pause = FIRST;
+    let (mut unnamed, mut failures) = (0, 0);
+    let settled = loop {
+        let over = Instant::now() + pause >= end;
+        match look(api, task).await {
+            Ok(State::Done(data)) => {
+                remove(api, &data).await?;
+                break true;
+            }
+            Ok(State::Gone(_)) => break true,
+            Ok(State::Importing) => (unnamed, failures) = (0, 0),
+            Ok(State::Unnamed) => unnamed += 1,
+            Err(error) => {
+                failures += 1;
+                let refused = error.retry == Retry::Never;
+                let last = over || failures > FAILURES;
+                if refused || patience.is_zero() || (last && is_internal(&error)) {
+                    // No file comes of it. Its removal will tell whether the service can be reached.
+                    tracing::debug!(task, %error, "an upload task could not be looked at");
+                    break false;
+                }
+                if last {
+                    return Err(error);
+                }
+            }
         }
-        Ok(_) => {}
-        // Its removal will tell whether the service can be reached.
-        Err(error) => tracing::debug!(task, %error, "an upload task could not be looked at"),
+        if over || unnamed >= UNNAMED {
+            break false;
+        }
+        tokio::time::sleep(pause).await;
+        pause = pause.mul_f64(1.5).min(SLOWEST);
+    };
+    discard(api, task).await?;
+    // It may have been taken in between the last look and the removal.
+    if !settled && let Ok(State::Done(data)) = look(api, task).await {
+        remove(api, &data).await?;
     }
-    discard(api, task).await
+    Ok(())
+}
+
+/// Moves the file that a task made to the trash.
+async fn remove(api: &Api, data: &Value) -> Result<()> {
+    let mut data = data.clone();
+    if decode::nonempty(&data["fileName"]).is_none() {
+        // Its id is enough.
+        data["fileName"] = json!("file");
+    }
+    trash(api, &list::node(&data, None)?).await
 }
 
 #[cfg(test)]

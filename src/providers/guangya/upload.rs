@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use super::api::Api;
 use super::grant::{Access, Grant, access};
-use super::ticket::{Asked, Hashes, LONGEST, State, Ticket, ask, confirm, discard, look, undo};
+use super::ticket::{
+    Asked, Hashes, LONGEST, SETTLE, State, Ticket, ask, confirm, discard, look, undo,
+};
 use crate::drive::{
     AccountEffect, DriveError, ErrorKind, Node, PartReceipt, Result, UploadRequest, UploadSession,
     decode, patience,
@@ -94,6 +96,8 @@ async fn begin(api: &Api, request: &UploadRequest, ticket: &Ticket) -> Result<Up
             DriveError::bad_answer("upload_token", "a task without a key, and without a file")
         })?;
         state["upload_id"] = json!(id);
+    } else {
+        api.untouched.insert(ticket.task.clone(), ());
     }
     Ok(UploadSession {
         state,
@@ -187,7 +191,8 @@ pub async fn resume(
                     Err(error)
                 }
                 Err(_) => {
-                    discard(api, &task).await?;
+                    // It was waited for.
+                    undo(api, &task, Duration::ZERO).await?;
                     Ok(None)
                 }
             }
@@ -237,6 +242,7 @@ pub async fn put_part(
             .await?
         }
         None => {
+            api.untouched.invalidate(&task_of(session)?);
             store(api, &session.state, |object, key| async move {
                 object.put_object(&key, bytes.clone(), None).await
             })
@@ -313,23 +319,36 @@ async fn join(
 
 pub async fn abandon(api: &Api, session: &UploadSession) -> Result<()> {
     let task = task_of(session)?;
+    // What is stored as a whole is taken in by itself, whether the task is wanted or not. A small
+    // file is whole with its only part, which an earlier process may have sent.
+    let mut may_be_taken_in = !api.untouched.contains_key(&task);
     if let Some(upload_id) = upload_id(session).filter(|_| !is_whole(session)) {
         let upload_id = upload_id.as_str();
         let aborted = store(api, &session.state, |object, key| async move {
             object.abort(&key, upload_id).await
         });
-        match aborted.await {
-            Ok(_) => {}
-            // Without a key the parts cannot be dropped; the store does it some day.
+        may_be_taken_in = match aborted.await {
+            Ok(aborted) => aborted.is_none(),
+            // Joined already, perhaps. Without a key the parts cannot be dropped; the store does it
+            // some day.
             Err(error)
                 if matches!(
                     error.kind,
                     ErrorKind::NotFound | ErrorKind::Invalid | ErrorKind::Auth
-                ) => {}
+                ) =>
+            {
+                true
+            }
             Err(error) => return Err(error),
         }
     }
-    undo(api, &task).await
+    let patience = match may_be_taken_in {
+        true => SETTLE,
+        false => Duration::ZERO,
+    };
+    undo(api, &task, patience).await?;
+    api.untouched.invalidate(&task);
+    Ok(())
 }
 
 fn is_whole(session: &UploadSession) -> bool {

@@ -219,9 +219,9 @@ fn same_content(copy: &Node, of: &Node) -> bool {
 /// Moves a node to the trash. The same call on something in the trash removes it for good
 /// (section 4.4), so it is looked at before, and a lost answer is never followed by a second call.
 pub async fn trash(api: &Api, node: &Node) -> Result<()> {
-    match list::stat(api, &node.id).await {
+    let there = match list::stat(api, &node.id).await {
         Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
-        other => other?,
+        there => there?,
     };
     let body = json!({ "fileIds": [node.id.as_str()] });
     let call = Call::new("trash", "/userres/v1/file/delete_file", body).once();
@@ -233,7 +233,7 @@ pub async fn trash(api: &Api, node: &Node) -> Result<()> {
         Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
         // What is in its directory no more is gone, whatever became of the answer.
         Err(error) if may_be_done(&error) => {
-            match list::find(api, &node.parent, |other| other.id == node.id).await {
+            match list::find(api, &there.parent, |other| other.id == node.id).await {
                 Ok(None) => Ok(()),
                 Err(gone) if gone.kind == ErrorKind::NotFound => Ok(()),
                 _ => Err(error),

@@ -149,6 +149,7 @@ const LIMITS: &[ClassLimit] = &[
     class("other", 6),
     class("download", 8),
     class("upload", 4),
+    class(pipe::STREAM, 0),
 ];
 
 const fn class(class: &'static str, concurrency: usize) -> ClassLimit {
@@ -192,7 +193,8 @@ const PLAIN: Capabilities = Capabilities {
     page_size: list::PAGE_SIZE,
     parallel_reads: 4,
     calls: Calls {
-        upload: 7,
+        // The directory, the place, MOVE, the file twice; and what was stored, where PUT does not say.
+        upload: 6,
         copy: 4,
         ..Calls::NONE
     },

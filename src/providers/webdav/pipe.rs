@@ -5,25 +5,28 @@
 //! What was handed over is gone from here. When the request breaks after its first part, nothing
 //! can be sent again: the upload starts anew, with the first byte.
 //!
-//! The body of [`crate::net::Request`] is whole before it is sent, so this one request has a client
-//! of its own. It asks the account's breaker all the same, follows no redirect, and every wait of it
-//! ends. Its place in the account's budget is taken part by part, by whoever hands them over: a
-//! request that waits for its source must not keep others waiting, who may hold what it waits for.
+//! The request is one of [`STREAM`], a class without a limit. Its place among the account's uploads is
+//! taken part by part, by whoever hands them over: a request that waits for its source must not keep
+//! others waiting, who may hold what it waits for.
 
 use std::collections::HashMap;
-use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
-use reqwest::{Method, StatusCode, Url};
+use futures_util::StreamExt;
+use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::address::is_loopback;
 use crate::drive::{DriveError, ErrorKind, Result};
-use crate::net::{BreakerState, Client, Deadlines, Retry, redact_text};
+use crate::net::{
+    ByteStream, Client, Deadlines, Pieces, Request, Response, current_priority, with_priority,
+};
+
+/// The class of requests that are open as long as their parts come.
+pub const STREAM: &str = "stream";
 
 /// Bytes that are handed on at a time.
 const PIECE: usize = 256 << 10;
@@ -35,9 +38,12 @@ const QUEUE: usize = 2;
 const STARVED: Duration = Duration::from_secs(900);
 
 /// A server stores the rest, and perhaps scans it, before it answers.
-const ANSWER: Duration = Duration::from_secs(600);
+const PUT: Deadlines = Deadlines {
+    head: Duration::from_secs(600),
+    ..Deadlines::UPLOAD
+};
 
-/// A request that ended says why within this.
+/// The text of an answer is here within this, or not wanted.
 const REASON: Duration = Duration::from_secs(30);
 
 /// The most that is read of an answer.
@@ -48,21 +54,15 @@ const EXCERPT: usize = 64 << 10;
 pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
+    /// How long the server wants to be left alone.
+    pub pause: Option<Duration>,
     pub body: Bytes,
-}
-
-/// What a PUT is made of.
-pub struct Put {
-    pub url: Url,
-    pub headers: HeaderMap,
-    pub size: u64,
 }
 
 /// The uploads of this process that are under way.
 #[derive(Default)]
 pub struct Pipes {
     open: Mutex<HashMap<String, Arc<Pipe>>>,
-    client: OnceLock<reqwest::Client>,
 }
 
 impl Pipes {
@@ -76,27 +76,21 @@ impl Pipes {
         self.lock().remove(id).is_some()
     }
 
-    /// Begins the upload `id` in the place of an earlier try.
-    ///
-    /// # Errors
-    /// `Risk` while the account rests, `Network` when no client can be made.
-    pub fn begin(&self, client: &Client, id: &str, put: Put) -> Result<Arc<Pipe>> {
-        if let BreakerState::Open(record) = client.breaker().state() {
-            return Err(DriveError::new(
-                ErrorKind::Risk,
-                format!("the account is paused: {}", record.reason),
-            ));
-        }
-        let wire = self.wire(&put.url)?;
+    /// Begins the upload `id` of `size` bytes in the place of an earlier try: sends `put`, whose body
+    /// is what will be handed over.
+    pub fn begin(&self, client: &Client, id: &str, put: Request, size: u64) -> Arc<Pipe> {
         let (pieces, queue) = mpsc::channel::<Bytes>(QUEUE);
-        let mut request = reqwest::Request::new(Method::PUT, put.url);
-        *request.headers_mut() = put.headers;
-        request
-            .headers_mut()
-            .insert(CONTENT_LENGTH, HeaderValue::from(put.size));
-        *request.body_mut() = Some(reqwest::Body::wrap_stream(body(queue)));
-        let answer =
-            tokio::spawn(async move { read(wire.execute(request).await.map_err(broken)?).await });
+        let source: ByteStream = Box::pin(futures_util::stream::unfold(queue, |mut queue| async {
+            let piece = queue.recv().await?;
+            Some((Ok(piece), queue))
+        }));
+        let put = put
+            .stream(size, Pieces::new(source, STARVED))
+            .class(STREAM)
+            .deadlines(PUT);
+        let client = client.clone();
+        let sending = async move { Ok(read(client.send(put).await?).await) };
+        let answer = tokio::spawn(with_priority(current_priority(), sending));
         let pipe = Arc::new(Pipe {
             flow: tokio::sync::Mutex::new(Flow {
                 next: 1,
@@ -107,32 +101,7 @@ impl Pipes {
             }),
         });
         self.lock().insert(id.to_owned(), pipe.clone());
-        Ok(pipe)
-    }
-
-    fn wire(&self, url: &Url) -> Result<reqwest::Client> {
-        if let Some(client) = self.client.get() {
-            return Ok(client.clone());
-        }
-        let mut builder = reqwest::Client::builder()
-            .connect_timeout(Duration::from_secs(10))
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .retry(reqwest::retry::never())
-            .tcp_nodelay(true)
-            .http1_only()
-            // A kept connection may be dead already, and this body cannot be sent twice.
-            .pool_max_idle_per_host(0);
-        if is_loopback(url) {
-            builder = builder.no_proxy();
-        }
-        let built = builder.build().map_err(|error| {
-            DriveError::new(
-                ErrorKind::Network,
-                format!("no HTTP client: {}", cause(error)),
-            )
-        })?;
-        Ok(self.client.get_or_init(|| built).clone())
+        pipe
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Pipe>>> {
@@ -140,29 +109,13 @@ impl Pipes {
     }
 }
 
-/// The pieces as a body. It ends with an error when nobody brings any for too long; the request
-/// then breaks, and a server that counts notices.
-fn body(
-    queue: mpsc::Receiver<Bytes>,
-) -> impl futures_util::Stream<Item = io::Result<Bytes>> + Send + 'static {
-    futures_util::stream::unfold(queue, |mut queue| async {
-        match tokio::time::timeout(STARVED, queue.recv()).await {
-            Ok(Some(piece)) => Some((Ok(piece), queue)),
-            Ok(None) => None,
-            Err(_) => {
-                queue.close();
-                let error = io::Error::new(io::ErrorKind::TimedOut, "no part came");
-                Some((Err(error), queue))
-            }
-        }
-    })
-}
-
-async fn read(mut response: reqwest::Response) -> Result<Answer> {
-    let (status, headers) = (response.status(), response.headers().clone());
+async fn read(response: Response) -> Answer {
+    let (status, headers) = (response.status, response.headers.clone());
+    let pause = response.retry_after();
+    let mut stream = response.stream();
     let mut body = BytesMut::new();
     let reading = async {
-        while let Ok(Some(piece)) = response.chunk().await {
+        while let Some(Ok(piece)) = stream.next().await {
             body.extend_from_slice(&piece);
             if body.len() > EXCERPT {
                 break;
@@ -171,29 +124,12 @@ async fn read(mut response: reqwest::Response) -> Result<Answer> {
     };
     // The status is what counts; its text is for people.
     let _ = tokio::time::timeout(REASON, reading).await;
-    Ok(Answer {
+    Answer {
         status,
         headers,
+        pause,
         body: body.freeze(),
-    })
-}
-
-fn broken(error: reqwest::Error) -> DriveError {
-    DriveError::new(
-        ErrorKind::Network,
-        format!("upload: the connection broke: {}", cause(error)),
-    )
-    .retry(Retry::Backoff)
-}
-
-/// The innermost cause, without the address and without secrets.
-fn cause(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut innermost: &dyn std::error::Error = &error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
     }
-    redact_text(&innermost.to_string())
 }
 
 /// A task that ends with its owner.
@@ -246,7 +182,7 @@ impl Pipe {
                 let end = flow.offset.saturating_add(length);
                 let piece = bytes.slice(flow.offset..end);
                 if !flow.hand_over(piece).await? {
-                    return flow.end(REASON).await.map(Some);
+                    return flow.end().await.map(Some);
                 }
                 flow.offset = end;
             }
@@ -257,17 +193,16 @@ impl Pipe {
             return Ok(None);
         }
         flow.pieces = None;
-        flow.end(ANSWER).await.map(Some)
+        flow.end().await.map(Some)
     }
 }
 
 impl Flow {
-    /// `false` when the request has ended.
+    /// `false` when the request has ended: it ends by itself when the server takes no more.
     async fn hand_over(&mut self, piece: Bytes) -> Result<bool> {
         let (Some(pieces), Some(task)) = (&self.pieces, &mut self.answer) else {
             return Ok(false);
         };
-        let idle = Deadlines::UPLOAD.idle;
         tokio::select! {
             biased;
             ended = &mut task.0 => {
@@ -275,34 +210,16 @@ impl Flow {
                 self.outcome = Some(ended.unwrap_or_else(|_| Err(lost())));
                 Ok(false)
             }
-            sent = tokio::time::timeout(idle, pieces.send(piece)) => match sent {
-                Ok(sent) => Ok(sent.is_ok()),
-                Err(_) => {
-                    self.answer = None;
-                    let error = DriveError::new(
-                        ErrorKind::Timeout,
-                        "upload: the server takes no more bytes",
-                    )
-                    .retry(Retry::Backoff);
-                    self.outcome = Some(Err(error));
-                    Ok(false)
-                }
-            },
+            sent = pieces.send(piece) => Ok(sent.is_ok()),
         }
     }
 
-    /// How the request ended.
-    async fn end(&mut self, within: Duration) -> Result<Answer> {
-        if let Some(mut task) = self.answer.take() {
-            let ended = tokio::time::timeout(within, &mut task.0).await;
-            self.outcome = Some(match ended {
-                Ok(ended) => ended.unwrap_or_else(|_| Err(lost())),
-                Err(_) => Err(DriveError::new(
-                    ErrorKind::Timeout,
-                    "upload: no answer after the last byte",
-                )
-                .retry(Retry::Backoff)),
-            });
+    /// How the request ended. Its own deadlines see to it that it does.
+    async fn end(&mut self) -> Result<Answer> {
+        if let Some(task) = &mut self.answer {
+            let ended = (&mut task.0).await;
+            self.answer = None;
+            self.outcome = Some(ended.unwrap_or_else(|_| Err(lost())));
         }
         self.outcome.clone().unwrap_or_else(|| Err(lost()))
     }

@@ -126,6 +126,11 @@ pub async fn stored(api: &Api, state: &State) -> Result<Option<String>> {
         .map(|entry| list::identity(&entry.props)))
 }
 
+/// Whether it is what a receipt was given for: by the server's number of it, or by its version.
+pub fn is_tagged(entry: &Entry, tag: &str) -> bool {
+    list::identity(&entry.props) == tag || list::version(&entry.props) == tag
+}
+
 /// Whether it is a file of all bytes.
 pub fn is_whole(entry: &Entry, state: &State) -> bool {
     !list::is_dir(entry) && list::size(&entry.props) == state.size

@@ -1,18 +1,17 @@
 //! Files that are one request and many parts: how the request begins, and what its end means.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use reqwest::Url;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 
-use super::api::{Api, Call};
+use super::api::Api;
 use super::auth::Grant;
 use super::error::{self, Wanted, may_be_done};
 use super::list;
-use super::pipe::{self, Answer, Put};
+use super::pipe::{self, Answer};
 use super::session::{State, short, stored};
-use crate::drive::{DriveError, Result};
-use crate::net::{Retry, current_priority};
+use crate::drive::{DriveError, ErrorKind, Result};
+use crate::net::{Request, Retry, current_priority};
 
 /// A part of a request that is under way. The first part may begin it anew, as often as it takes;
 /// after that a request that broke is the end of this upload.
@@ -30,7 +29,10 @@ pub async fn put_in_order(
             Some(pipe) => (pipe, None),
             None if number == 1 => {
                 let (put, grant) = prepare(api, state).await?;
-                (api.pipes.begin(&api.client, id, put)?, Some(grant))
+                (
+                    api.pipes.begin(&api.client, id, put, state.size),
+                    Some(grant),
+                )
             }
             None => return Err(pipe::lost()),
         };
@@ -55,6 +57,12 @@ pub async fn put_in_order(
                 if again {
                     challenged = true;
                     continue;
+                }
+                if matches!(answer.status.as_u16(), 429 | 503)
+                    && let Some(pause) = answer.pause
+                {
+                    // Parts of other files wait as well.
+                    budget.hold("upload", pause);
                 }
                 refusal(&answer)
             }
@@ -83,15 +91,16 @@ fn refusal(answer: &Answer) -> DriveError {
     if answer.status.is_success() {
         return DriveError::bad_answer("upload", "an answer before the last byte");
     }
-    let pause = answer
-        .headers
-        .get("retry-after")
-        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-        .map(Duration::from_secs);
-    error::from_parts("upload", Wanted::Store, answer.status, pause, &answer.body)
+    error::from_parts(
+        "upload",
+        Wanted::Store,
+        answer.status,
+        answer.pause,
+        &answer.body,
+    )
 }
 
-async fn prepare(api: &Api, state: &State) -> Result<(Put, Grant)> {
+async fn prepare(api: &Api, state: &State) -> Result<(Request, Grant)> {
     if api.auth.is_cold() {
         // So that the body is not sent in vain: the server names its number now.
         list::look(api, &state.dir).await?;
@@ -101,22 +110,15 @@ async fn prepare(api: &Api, state: &State) -> Result<(Put, Grant)> {
         .map_err(|_| DriveError::bad_answer("upload", "an address that is none"))?;
     let grant = api.auth.grant("PUT", &url).await?;
     let sha1 = state.sha1.as_deref().filter(|_| api.chunks.is_likely());
-    let mut call = Call::new("upload", Wanted::Store, "PUT", String::new())
-        .header("content-type", "application/octet-stream")
-        .header("user-agent", concat!("panfuse/", env!("CARGO_PKG_VERSION")));
+    let mut put = Request::put("upload", url).header("content-type", "application/octet-stream");
     for (name, value) in state.described(sha1) {
-        call = call.header(name, &value);
+        put = put.header(name, &value);
     }
     if let Some(value) = &grant.value {
-        call = call.header("authorization", value.expose());
-        if let Some(value) = call.headers.get_mut("authorization") {
-            value.set_sensitive(true);
-        }
+        let mut value = HeaderValue::from_str(value.expose())
+            .map_err(|_| DriveError::new(ErrorKind::Auth, "the secret cannot stand in a header"))?;
+        value.set_sensitive(true);
+        put.headers.insert(AUTHORIZATION, value);
     }
-    let put = Put {
-        url,
-        headers: call.headers,
-        size: state.size,
-    };
     Ok((put, grant))
 }

@@ -1,7 +1,8 @@
 //! Uploads. A file gets its name with the last call: bytes go to a name of ours beside it, and MOVE
 //! brings them to their place (sheet generic_backends, 4.3, items 4 and 5). A PUT that breaks leaves
 //! a fragment on many servers, and half of them ignore `If-None-Match` (7.1), so nothing is ever
-//! put under a name that somebody may have. `Content-Range` is never sent: rclone and dufs replace
+//! put under a name that somebody may have. The look that this needs comes right before MOVE; what
+//! is there afterwards is looked at in its place. `Content-Range` is never sent: rclone and dufs replace
 //! the whole file by the fragment.
 //!
 //! | size | how |
@@ -18,7 +19,9 @@ use sha1::{Digest as _, Sha1};
 use super::api::{Api, Call};
 use super::chunks;
 use super::error::{Wanted, may_be_done};
-use super::session::{State, Way, is_whole, last_tag, receipt, short, stored, trusted_sha1};
+use super::session::{
+    State, Way, is_tagged, is_whole, last_tag, receipt, short, stored, trusted_sha1,
+};
 use super::stream::put_in_order;
 use super::write::{self, Target, found, refuse_taken, rename_to};
 use super::{address, list, names};
@@ -51,7 +54,10 @@ pub async fn open(
     let name = names::encode(&request.name)?;
     let place = address::child(request.parent.as_str(), name.as_bytes());
     if !conversation.name_is_free() {
-        refuse_taken(api, &place).await?;
+        if request.size > SINGLE {
+            // So that nothing large is sent in vain. The look that counts is the one at the commit.
+            refuse_taken(api, &place).await?;
+        }
         // dufs and nginx make missing directories without being asked (7.1).
         list::look(api, request.parent.as_str()).await?;
     }
@@ -142,14 +148,21 @@ async fn put_whole(api: &Api, state: &State, bytes: Bytes) -> Result<String> {
     for (name, value) in state.described(sha1.as_deref()) {
         call = call.header(name, &value);
     }
-    if let Err(error) = api.once(&call, &[201, 204, 200]).await {
-        if !may_be_done(&error) {
-            return Err(error);
+    match api.once(&call, &[201, 204, 200]).await {
+        Ok(response) => {
+            // Many servers name what they stored. It is looked at once it has its place.
+            let told = response.header("etag").map(list::bare_etag);
+            let told = told.filter(|tag| !tag.is_empty()).map(str::to_owned);
+            drop(response);
+            match told {
+                Some(tag) => Ok(tag),
+                None => stored(api, state).await?.ok_or_else(|| short(state)),
+            }
         }
         // The answer may be lost, not the bytes.
-        return stored(api, state).await?.ok_or(error);
+        Err(error) if may_be_done(&error) => stored(api, state).await?.ok_or(error),
+        Err(error) => Err(error),
     }
-    stored(api, state).await?.ok_or_else(|| short(state))
 }
 
 pub async fn resume(
@@ -201,7 +214,7 @@ pub async fn resume(
     if let Some(tag) = told
         && let Some(entry) = found(api, &place).await?
         && is_whole(&entry, &state)
-        && list::identity(&entry.props) == tag
+        && is_tagged(&entry, &tag)
     {
         // An earlier commit brought it to its place.
         session.accepted = all(&session, &tag);
@@ -258,7 +271,7 @@ async fn was_moved(
         return Ok(false);
     }
     let entry = found(api, place).await?;
-    Ok(entry.is_some_and(|entry| is_whole(&entry, state) && list::identity(&entry.props) == tag))
+    Ok(entry.is_some_and(|entry| is_whole(&entry, state) && is_tagged(&entry, &tag)))
 }
 
 async fn join(api: &Api, state: &State, conversation: &Conversation<'_>) -> Result<()> {

@@ -268,6 +268,84 @@ async fn an_abandoned_upload_leaves_neither_parts_nor_task_nor_file() {
     assert_eq!(bed.last(TRASH).json(), json!({"fileIds":["77"]}));
 }
 
+/// The calls from the first look at a task on.
+fn clean_up(bed: &Bed) -> Vec<String> {
+    let calls = bed.calls();
+    let first = calls.iter().position(|call| call == INFO).unwrap();
+    calls[first..].to_vec()
+}
+
+#[tokio::test]
+async fn what_is_stored_whole_is_waited_for_and_only_its_file_goes() {
+    for restarted in [false, true] {
+        let bed = Bed::new().await;
+        ready(&bed);
+        bed.on(INFO, [code(147, json!(null)), yields("77", "a.bin", 5)])
+            .on(STAT, [detail(file("77", "a.bin", 5))])
+            .on(TRASH, [good(json!({}))]);
+        let session = open(&bed, 5).await;
+        send(&*bed.drive, &session, 5, 1).await;
+        // A later process knows no more than that there is a task.
+        let drive = match restarted {
+            true => bed.reopened(),
+            false => bed.drive.clone(),
+        };
+        drive.abandon_upload(&session).await.unwrap();
+        let wanted = [INFO, INFO, STAT, TRASH, DELETE_TASK];
+        assert_eq!(clean_up(&bed), wanted, "{restarted}");
+        assert_eq!(bed.last(TRASH).json(), json!({"fileIds":["77"]}));
+    }
+}
+
+#[tokio::test]
+async fn what_has_no_bytes_is_not_waited_for_and_looked_at_once_more() {
+    let bed = Bed::new().await;
+    ready(&bed);
+    let session = open(&bed, 5).await;
+    bed.on(INFO, [code(147, json!(null)), code(145, json!(null))]);
+    bed.drive.abandon_upload(&session).await.unwrap();
+    assert_eq!(clean_up(&bed), [INFO, DELETE_TASK, INFO]);
+    // Taken in between the look and the removal of the task: the second look finds it.
+    let bed = Bed::new().await;
+    ready(&bed);
+    bed.on(ABORT, [(204, String::new())])
+        .on(INFO, [code(147, json!(null)), yields("77", "a.bin", LARGE)])
+        .on(STAT, [detail(file("77", "a.bin", LARGE))])
+        .on(TRASH, [good(json!({}))]);
+    let session = open(&bed, LARGE).await;
+    bed.drive.abandon_upload(&session).await.unwrap();
+    assert_eq!(clean_up(&bed), [INFO, DELETE_TASK, INFO, STAT, TRASH]);
+    assert_eq!(bed.last(TRASH).json(), json!({"fileIds":["77"]}));
+}
+
+#[tokio::test]
+async fn a_joined_upload_is_waited_for_too() {
+    let bed = Bed::new().await;
+    ready(&bed);
+    bed.on(ABORT, [store_error(404, "NoSuchUpload")])
+        .on(INFO, [code(147, json!(null)), yields("77", "a.bin", LARGE)])
+        .on(STAT, [detail(file("77", "a.bin", LARGE))])
+        .on(TRASH, [good(json!({}))]);
+    let session = open(&bed, LARGE).await;
+    bed.drive.abandon_upload(&session).await.unwrap();
+    assert_eq!(clean_up(&bed), [INFO, INFO, STAT, TRASH, DELETE_TASK]);
+}
+
+#[tokio::test]
+async fn a_task_that_cannot_be_asked_stays_until_it_can() {
+    let bed = Bed::new().await;
+    ready(&bed);
+    let session = open(&bed, 5).await;
+    send(&*bed.drive, &session, 5, 1).await;
+    bed.on(INFO, [broken()]);
+    bed.drive.abandon_upload(&session).await.unwrap_err();
+    assert!(bed.all(DELETE_TASK).is_empty());
+    // Next time it can be asked, and there is no file yet, nor will there be.
+    bed.on(INFO, [good(json!({ "taskId": "up-1" }))]);
+    bed.drive.abandon_upload(&session).await.unwrap();
+    assert_eq!(bed.all(DELETE_TASK).len(), 1);
+}
+
 #[tokio::test]
 async fn an_upload_that_cannot_begin_removes_its_task() {
     let bed = Bed::new().await;

@@ -49,6 +49,8 @@ struct Manners {
     digest: bool,
     /// Ignores `Range`.
     rangeless: bool,
+    /// Says with PUT what it stored.
+    tags: bool,
 }
 
 type Script = dyn Fn(&str) -> Act + Send + Sync;
@@ -311,8 +313,13 @@ fn work(
         }
         ("PUT", _) if all.get(parent) != Some(&None) => answer(409),
         ("PUT", there) => {
+            let mut done = answer(if there.is_some() { 204 } else { 201 });
+            if kind.tags {
+                let tag = format!("W/{}", etag(&body));
+                done.headers_mut().insert("etag", tag.parse().unwrap());
+            }
             all.insert(path.to_owned(), Some(body));
-            answer(if there.is_some() { 204 } else { 201 })
+            done
         }
         ("MKCOL", Some(_)) => answer(405),
         ("MKCOL", None) if all.get(parent) != Some(&None) => answer(409),

@@ -86,6 +86,35 @@ async fn small_files_are_one_request() {
 }
 
 #[tokio::test]
+async fn an_upload_makes_the_calls_that_are_declared() {
+    for (tags, saved) in [(false, 0), (true, 1)] {
+        let manners = Manners {
+            tags,
+            ..Manners::default()
+        };
+        let stand = Stand::start(manners, |_| Act::Serve).await;
+        let drive = stand.drive();
+        let source = Source(bytes(70_000), false);
+        let mut session = open_one(&*drive, "f.bin", &source).await.unwrap();
+        send(&*drive, &mut session, &source.0).await.unwrap();
+        let node = commit(&*drive, "f.bin", &session, &source).await.unwrap();
+        // Whoever copied looks at what came of it.
+        assert_eq!(drive.stat(&node.id).await.unwrap(), node);
+        let calls = stand.count("PROPFIND") + stand.count("MOVE");
+        let declared = drive.capabilities().calls.upload as usize;
+        assert_eq!(calls + saved, declared);
+        assert_eq!(stand.count("PUT"), 1);
+        // By its tag alone the file is known again.
+        let again = commit(&*stand.drive(), "f.bin", &session, &source).await;
+        assert_eq!(again.unwrap().id, node.id);
+        assert_eq!(stand.count("MOVE"), 1);
+        let wanted = request("f.bin", &source.0);
+        let resumed = drive.resume_upload(&wanted, session).await.unwrap();
+        assert_eq!(resumed.unwrap().accepted.len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn large_files_are_one_request_of_many_parts() {
     let stand = Stand::plain().await;
     let drive = stand.drive();
@@ -238,8 +267,18 @@ async fn taken_names_and_missing_directories_are_refused() {
     stand.put("/dav/d/f.bin", b"theirs");
     let drive = stand.drive();
     let source = Source(bytes(10), false);
-    let error = open_one(&*drive, "f.bin", &source).await.unwrap_err();
+    // What is large is not sent in vain; what is small is refused with its one look, at the end.
+    let bulky = Source(bytes(large()), false);
+    let error = open_one(&*drive, "f.bin", &bulky).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Exists);
+    assert_eq!(stand.count("PUT"), 0);
+    let mut session = open_one(&*drive, "f.bin", &source).await.unwrap();
+    send(&*drive, &mut session, &source.0).await.unwrap();
+    let error = commit(&*drive, "f.bin", &session, &source).await;
+    assert_eq!(error.unwrap_err().kind, ErrorKind::Exists);
+    assert_eq!(stand.count("MOVE"), 0);
+    assert_eq!(stand.get("/dav/d/f.bin").unwrap(), "theirs");
+    drive.abandon_upload(&session).await.unwrap();
     // Taken meanwhile.
     let mut session = open_one(&*drive, "g.bin", &source).await.unwrap();
     send(&*drive, &mut session, &source.0).await.unwrap();
