@@ -127,6 +127,7 @@ pub static INFO: ProviderInfo = ProviderInfo {
         },
     ],
     status: Status::SimulatorVerified,
+    login: None,
     open,
 };
 
@@ -234,6 +235,7 @@ const OFFICIAL: Capabilities = Capabilities {
     read_only: false,
     shared: false,
     saves_shared: false,
+    finds: crate::drive::Finds::NOTHING,
 };
 
 static CAPABILITIES: Capabilities = OFFICIAL;
