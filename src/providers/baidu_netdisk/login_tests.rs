@@ -131,7 +131,7 @@ async fn a_device_is_polled_until_the_user_answers() {
         "",
         "not sent where it is not wanted"
     );
-    let mut poll = async |status: u16, text: &'static str| {
+    let poll = async |status: u16, text: &'static str| {
         say(&server, "login", status, text);
         let poll = LOGIN.poll(&context, &device).await;
         assert_eq!(last(&server, "code"), "device-secret");
