@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::profile_add::{AddArgs, from_words, keep, merge, read_input};
 use super::{CliError, CliResult, Context};
 use crate::config::ProfileSettings;
-use crate::drive::{DevicePoll, DriveError, ErrorKind, Login, LoginContext, ProviderInfo};
+use crate::drive::{DevicePoll, DriveError, ErrorKind, Login, LoginContext, ProviderInfo, Qr};
 use crate::net::{Credentials, Secret};
 use crate::profile::{
     Problem, ProfileSpec, Source, auth_mode, check, check_name, find_provider, login_context,
@@ -316,8 +316,12 @@ async fn on_device(
             "Open {page} on any device and enter the code {code}"
         ));
     }
-    if let Some(qr) = &device.qr {
-        person.say(&format!("QR: {qr}"));
+    match &device.qr {
+        Some(Qr::Picture(url)) => person.say(&format!("QR picture to scan: {url}")),
+        Some(Qr::Text(text)) => person.say(&format!(
+            "Scan a QR picture of {text} (qrencode -t ansiutf8 '{text}' shows one)"
+        )),
+        None => {}
     }
     let seconds = device.expires_in.as_secs();
     person.say(&format!("Waiting up to {seconds} s; Ctrl-C gives up."));

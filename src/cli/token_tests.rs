@@ -196,7 +196,7 @@ async fn another_device_makes_one_too() {
     assert_eq!(reply.json["profile"]["account"], "987654321002");
     let said = person.said();
     assert!(
-        said.contains("QR: http") && said.contains("trying on"),
+        said.contains("QR picture to scan: http") && said.contains("trying on"),
         "{said}"
     );
     assert_discreet(&context, &format!("{said} {}", reply.json));
@@ -294,4 +294,53 @@ fn the_code_is_found_in_what_was_pasted() {
     for nothing in ["", "  ", "https://x.example/?error=access_denied"] {
         assert_eq!(of(nothing), None);
     }
+}
+
+/// The other flow: a QR picture that an app scans. The simulated one is scanned by the second
+/// question and confirmed by the third.
+#[tokio::test]
+async fn a_scanned_picture_logs_in_at_115() {
+    let home = tempfile::tempdir().unwrap();
+    let world = crate::sim::start(&WorldOptions {
+        only: vec!["115_open".to_owned()],
+        accounts: 1,
+    })
+    .unwrap();
+    let context = house(home.path());
+    let profile = world.profile("115").unwrap();
+    let document = json!({
+        "fields": { "client_id": "100195125" }, "endpoints": profile.endpoints,
+    });
+    let args = LoginArgs {
+        provider: Some("115_open".to_owned()),
+        ..words(true)
+    };
+    let person = Tester::new(Does::Waits);
+    for (status, code) in [("-1", "login_expired"), ("-2", "login_denied")] {
+        world.set("115", "qr_status", status).unwrap();
+        let error = run_as(&context, &args, &document.to_string(), &person)
+            .await
+            .unwrap_err();
+        assert_eq!(error.code, code, "{error:?}");
+    }
+    world.set("115", "qr_status", "").unwrap();
+    let reply = run_as(&context, &args, &document.to_string(), &person)
+        .await
+        .unwrap();
+    assert_eq!(reply.json["validation"]["status"], "verified");
+    assert!(person.said().contains("https://115.com/scan/dg-"));
+    assert_discreet(&context, &format!("{} {}", person.said(), reply.json));
+    // The page's flow is not offered.
+    let error = run_as(
+        &context,
+        &LoginArgs {
+            device: false,
+            ..args
+        },
+        "{}",
+        &person,
+    )
+    .await
+    .unwrap_err();
+    assert_eq!((error.code.as_str(), error.exit), ("no_login_flow", 2));
 }

@@ -37,14 +37,23 @@ pub struct DeviceLogin {
     pub page: Option<String>,
     /// The code to type there.
     pub user_code: Option<String>,
-    /// Address of a QR picture, or the text to make one of.
-    pub qr: Option<String>,
+    /// A QR picture to scan.
+    pub qr: Option<Qr>,
     /// How long it may take.
     pub expires_in: Duration,
     /// Pause between two polls.
     pub interval: Duration,
     /// What stands for it at the provider. Worth a log-in: never shown.
     pub private: Secret,
+}
+
+/// A QR picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Qr {
+    /// Its address.
+    Picture(String),
+    /// The text to make one of.
+    Text(String),
 }
 
 /// What a poll brought.

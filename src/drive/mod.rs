@@ -37,7 +37,7 @@ pub use content::{ByteStream, Content, Conversation, Cost, ReadBudget, collect};
 pub use download::{Ranged, get_range, listed, open_client, patience};
 pub use error::{AccountEffect, DriveError, ErrorKind, Result, errno_name};
 pub use find::{Finds, Found, FoundPage, LinkWish, MediaCount, MediaKind, ShareLink};
-pub use login::{DeviceLogin, DevicePoll, Login, LoginContext, LoginPage};
+pub use login::{DeviceLogin, DevicePoll, Login, LoginContext, LoginPage, Qr};
 pub use names::NameRules;
 pub use node::{Cursor, Node, NodeId, NodeKind, Page, Quota, Shared};
 pub use provider::{AuthMode, DriveContext, EndpointInfo, FieldInfo, ProviderInfo, Status};

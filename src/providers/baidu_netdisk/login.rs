@@ -13,7 +13,7 @@ use super::api::AGENT;
 use super::auth::tokens;
 use crate::drive::{
     AccountEffect, DeviceLogin, DevicePoll, DriveError, ErrorKind, Login, LoginContext, LoginPage,
-    Result, decode, open_client, patience,
+    Qr, Result, decode, open_client, patience,
 };
 use crate::net::{Credentials, Request, Retry, Secret, redact_text, retry};
 
@@ -180,7 +180,7 @@ impl Login for Flows {
             .ok_or_else(|| DriveError::bad_answer("device_code", "no device_code"))?;
         let page = decode::nonempty(&answer["verification_url"]);
         let user_code = decode::nonempty(&answer["user_code"]);
-        let qr = decode::nonempty(&answer["qrcode_url"]);
+        let qr = decode::nonempty(&answer["qrcode_url"]).map(Qr::Picture);
         if qr.is_none() && (page.is_none() || user_code.is_none()) {
             return Err(DriveError::bad_answer("device_code", "nothing to show"));
         }
