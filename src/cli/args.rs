@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 
 use super::{
-    approve, cp, demo, hash, matrix, mount, mv, plan, profile, provider, refresh, share, sim,
-    status, sync, task, umount,
+    approve, cp, demo, hash, matrix, media, mount, mv, plan, profile, provider, refresh, search,
+    share, sim, status, sync, task, token, umount,
 };
 
 const FIRST_STEPS: &str = "\
@@ -71,6 +71,9 @@ pub enum Command {
     /// Configured drives
     #[command(subcommand)]
     Profile(profile::Command),
+    /// Log-in flows of providers that have one
+    #[command(subcommand)]
+    Token(token::Command),
     /// Copy through the daemon, with progress
     Cp(cp::Args),
     /// Move through the daemon, with progress
@@ -79,7 +82,11 @@ pub enum Command {
     Plan(plan::Args),
     /// Which way copies between drives take, and why
     Matrix(matrix::Args),
-    /// What others share by a link
+    /// Find names at the provider, without listing every directory
+    Search(search::Args),
+    /// Count or list files by kind, wherever they are
+    Media(media::Args),
+    /// What others share by a link, and links of your own
     #[command(subcommand)]
     Share(share::Command),
     /// Running and finished transfers
@@ -180,6 +187,13 @@ mod tests {
             "panfuse sync",
             "panfuse approve deletes --json",
             "panfuse approve /m/a/large.iso",
+            "panfuse token login a --device --json",
+            "panfuse token login a --provider baidu_netdisk --code - --field client_id=x",
+            "panfuse token login a - --provider baidu_netdisk --device",
+            "panfuse search a cat --in /m/a/d --limit 5 --json",
+            "panfuse media a",
+            "panfuse media a --kind video --in /m/a/d --limit 5",
+            "panfuse share create /m/a/f --period 30 --pwd a1b2 --json",
         ] {
             if let Err(error) = Cli::try_parse_from(words(line)) {
                 panic!("{line}: {error}");
@@ -190,6 +204,10 @@ mod tests {
             "panfuse profile add --provider s3",
             "panfuse sim seed a /x 5 --like b:/y --known-only",
             "panfuse mount /m --password x",
+            "panfuse token login a --device --code x",
+            "panfuse search a",
+            "panfuse search a cat --limit 0",
+            "panfuse share create /m/a/f --period 0",
         ] {
             let error = Cli::try_parse_from(words(line)).err();
             assert!(error.is_some_and(|error| error.exit_code() == 2), "{line}");

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::lock::DaemonLock;
 use super::service::Door;
 use super::volumes::{self, Opener};
-use super::{CliError, Context};
+use super::{CliError, Context, found};
 use crate::catalog::Catalog;
 use crate::config::ClosePolicy;
 use crate::content::Stage;
@@ -141,6 +141,7 @@ impl Daemon {
                 stop: self.stop.clone(),
             })
             .merge(volumes::routes(&self.vfs, &self.opener))
+            .merge(found::routes(&self.vfs))
     }
 }
 
@@ -395,7 +396,8 @@ async fn plan(State(shared): State<Shared>, Json(body): Json<PathBody>) -> Answe
     Ok(Json(json!({ "target": target, "items": items })))
 }
 
-fn told(path: &str, error: &FsError) -> CliError {
+/// An error of the file system, for people.
+pub(super) fn told(path: &str, error: &FsError) -> CliError {
     match &error.cause {
         Some(cause) => {
             let mut told = CliError::from(cause.clone());

@@ -17,6 +17,8 @@
 //! | `mount`, `umount`, `status`, `sync` | the daemon |
 //! | `matrix` | which way copies between drives take |
 //! | `refresh`, `hash`, `cp`, `mv`, `plan`, `task`, `share` | files in a running mount |
+//! | `search`, `media`, `found` | what providers find; the daemon's side of it |
+//! | `token` | log-in flows |
 //! | `copying`, `copy_file`, `copy_report`, `sys` | what `cp` and `mv` share: rules, one file, results, system calls |
 //! | `approve` | a person says that what a guard refused was meant |
 //! | `mounted` | the daemon's mount point; users' paths below it |
@@ -33,9 +35,11 @@ mod copying;
 pub mod cp;
 pub mod daemon;
 pub mod demo;
+mod found;
 pub mod hash;
 pub mod lock;
 pub mod matrix;
+pub mod media;
 pub mod mount;
 mod mounted;
 pub mod mv;
@@ -47,6 +51,7 @@ pub mod provider;
 pub mod refresh;
 mod reply;
 mod run;
+pub mod search;
 pub mod service;
 pub mod share;
 pub mod sim;
@@ -56,6 +61,7 @@ pub mod sync;
 mod sys;
 mod table;
 pub mod task;
+pub mod token;
 pub mod umount;
 mod volumes;
 

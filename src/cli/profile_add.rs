@@ -4,6 +4,7 @@
 //! line, which every user of the machine can read (SPEC C-43).
 
 use std::io::{IsTerminal, Read};
+use std::sync::Arc;
 
 use clap::ValueHint;
 use serde_json::json;
@@ -55,21 +56,26 @@ pub struct AddArgs {
 /// 2 for a document that cannot be; 1 when the provider refuses (the profile is kept: a single-use
 /// token may have been spent on the question).
 pub async fn run(context: &Context, args: AddArgs) -> CliResult {
-    let document = match args.input.as_deref() {
-        None => "{}".to_owned(),
+    let document = read_input(args.input.as_deref())?;
+    add(context, &args, &document, &|name| std::env::var(name).ok()).await
+}
+
+/// The document of a profile: none, standard input, or a file.
+pub(super) fn read_input(input: Option<&str>) -> Result<String, CliError> {
+    match input {
+        None => Ok("{}".to_owned()),
         Some("-") => {
             if std::io::stdin().is_terminal() {
                 eprintln!("panfuse: reading the profile as JSON; end with Ctrl-D");
             }
-            read_all(&mut std::io::stdin().lock())?
+            read_all(&mut std::io::stdin().lock())
         }
         Some(file) => {
             let mut file = std::fs::File::open(file)
                 .map_err(|error| CliError::usage("input", format!("{file}: {error}")))?;
-            read_all(&mut file)?
+            read_all(&mut file)
         }
-    };
-    add(context, &args, &document, &|name| std::env::var(name).ok()).await
+    }
 }
 
 fn read_all(from: &mut dyn Read) -> Result<String, CliError> {
@@ -94,7 +100,7 @@ async fn add(
     check_name(&args.name)?;
     let info = find_provider(context.registry, &args.provider)?;
     let given = from_words(args, document, env, info)?;
-    let mut profiles = context.profiles()?;
+    let profiles = context.profiles()?;
     let vault = context.vault()?;
 
     let known = profiles
@@ -111,17 +117,40 @@ async fn add(
         return Err(blocking.into());
     }
 
-    store_secrets(&vault, &spec, &given).await?;
+    keep(
+        context,
+        vault,
+        known,
+        &spec,
+        &given,
+        remarks,
+        !args.no_validate,
+    )
+    .await
+}
+
+/// Stores a profile that was checked, asks the provider about it, and tells a running mount.
+pub(super) async fn keep(
+    context: &Context,
+    vault: Arc<Vault>,
+    known: Option<(ProfileSettings, Source)>,
+    spec: &ProfileSpec,
+    given: &ProfileSpec,
+    remarks: Vec<Problem>,
+    validated: bool,
+) -> CliResult {
+    let mut profiles = context.profiles()?;
+    store_secrets(&vault, spec, given).await?;
     if !matches!(known, Some((_, Source::ConfigFile))) {
         profiles.put(&context.paths, &spec.name, &spec.settings)?;
     }
 
     let source = known.as_ref().map_or(Source::Added, |(_, source)| *source);
-    let validation = if args.no_validate {
-        None
-    } else {
+    let validation = if validated {
         let deps = context.open_deps(vault)?;
-        Some(ask(context, &spec, &deps).await?)
+        Some(ask(context, spec, &deps).await?)
+    } else {
+        None
     };
     let shown = record(context, &spec.name, &spec.settings, source)?;
     if let Some(failed) = validation.as_ref().filter(|result| !result.ok) {
@@ -171,7 +200,7 @@ async fn add(
 }
 
 /// The document with the options laid over it.
-fn from_words(
+pub(super) fn from_words(
     args: &AddArgs,
     document: &str,
     env: &dyn Fn(&str) -> Option<String>,
@@ -226,7 +255,7 @@ fn split<'a>(pair: &'a str, form: &str) -> Result<(&'a str, &'a str), CliError> 
 /// What the profile will be. A document with nothing but secrets leaves the rest of a known
 /// profile as it is ("log in again"); otherwise it replaces the rest. Secrets that are not given
 /// again are kept while the auth mode stays.
-fn merge(
+pub(super) fn merge(
     given: &ProfileSpec,
     known: Option<&(ProfileSettings, Source)>,
     stored: &Credentials,
@@ -302,7 +331,7 @@ fn same_mode(
 /// Puts the secrets into the vault in one step. With new ones, what was derived from the old ones
 /// (access tokens, learned ids) goes. Nobody refreshes meanwhile.
 async fn store_secrets(
-    vault: &std::sync::Arc<Vault>,
+    vault: &Arc<Vault>,
     spec: &ProfileSpec,
     given: &ProfileSpec,
 ) -> Result<(), CliError> {

@@ -64,6 +64,11 @@ fn document(info: &ProviderInfo) -> Value {
         "auth_modes": info.auth_modes,
         "endpoints": endpoints,
         "capabilities": info.capabilities(),
+        "login": info.login.map(|login| json!({
+            "auth_mode": login.auth_mode(),
+            "page": login.has_page(),
+            "device": login.has_device(),
+        })),
         "status": info.status,
     })
 }
@@ -138,6 +143,15 @@ fn show(info: &ProviderInfo, context: &Context) -> Reply {
     table.row(["  provider-side copy".to_owned(), yes(capabilities.copy)]);
     table.row(["  trash".to_owned(), yes(capabilities.trash)]);
     table.row(["  writable".to_owned(), yes(!capabilities.read_only)]);
+    let finds = &capabilities.finds;
+    table.row(["  search".to_owned(), yes(finds.search)]);
+    let media = finds.media.iter().map(|kind| kind.name().to_owned());
+    table.row(["  lists by kind".to_owned(), kinds(media.collect())]);
+    table.row(["  share links".to_owned(), yes(finds.links)]);
+    if info.login.is_some() {
+        let how = "panfuse token login NAME".to_owned();
+        table.row(["  log-in flow".to_owned(), how]);
+    }
     text.push_str(&table.render());
     Reply::new(document(info), text)
 }

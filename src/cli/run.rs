@@ -11,7 +11,8 @@ use super::args::normalise;
 use super::reply::print;
 use super::{
     Cli, CliError, CliResult, Command, Context, EXIT_DONE, EXIT_USAGE, approve, cp, demo, hash,
-    matrix, mount, mv, plan, profile, provider, refresh, share, sim, status, sync, task, umount,
+    matrix, media, mount, mv, plan, profile, provider, refresh, search, share, sim, status, sync,
+    task, token, umount,
 };
 use crate::config::LogLevel;
 use crate::observe;
@@ -68,6 +69,9 @@ async fn dispatch(context: &Context, command: Command) -> CliResult {
         Command::Mv(args) => mv::run(context, args).await,
         Command::Plan(args) => plan::run(context, args).await,
         Command::Matrix(args) => matrix::run(context, args).await,
+        Command::Token(command) => token::run(context, command).await,
+        Command::Search(args) => search::run(context, args).await,
+        Command::Media(args) => media::run(context, args).await,
         Command::Share(command) => share::run(context, command).await,
         Command::Task(command) => task::run(context, command).await,
         Command::Hash(args) => hash::run(context, args).await,

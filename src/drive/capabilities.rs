@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::Cost;
+use super::{Cost, Finds};
 use crate::fingerprint::{Kind, Origin};
 use crate::net::ClassLimit;
 
@@ -173,6 +173,8 @@ pub struct Capabilities {
     pub shared: bool,
     /// Whether it takes what such a share hands out ([`super::Drive::save_shared`]).
     pub saves_shared: bool,
+    /// Searches, typed lists, links for others.
+    pub finds: Finds,
 }
 
 impl Capabilities {
@@ -211,6 +213,7 @@ impl Capabilities {
         read_only: true,
         shared: false,
         saves_shared: false,
+        finds: Finds::NOTHING,
     };
 
     /// Whether a new node may stay invisible so long that a program is not kept waiting for it:
@@ -279,6 +282,9 @@ impl Serialize for Capabilities {
             "read_only": self.read_only,
             "shared": self.shared,
             "saves_shared": self.saves_shared,
+            "search": self.finds.search,
+            "media": self.finds.media,
+            "share_links": self.finds.links,
         });
         value.serialize(serializer)
     }

@@ -203,7 +203,9 @@ impl DriveError {
     /// What a person can do about it, when there is something.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self.kind {
-            ErrorKind::Auth => "log in again: panfuse profile add NAME --provider KEY --json -",
+            ErrorKind::Auth => {
+                "log in again: panfuse profile add NAME --provider KEY --json -, or panfuse token login NAME where the provider has that flow"
+            }
             ErrorKind::Risk => {
                 "the provider suspects a robot; panfuse pauses this account by itself"
             }

@@ -7,6 +7,8 @@
 //! | `error` | [`DriveError`]: kind, retry, account effect; one table to errno |
 //! | `content` | [`Content`] and [`Conversation`], the questions of a fast upload |
 //! | `upload` | [`UploadRequest`], [`Attempt`], [`UploadSession`], [`PartReceipt`] |
+//! | `find` | [`Finds`], [`Found`], [`ShareLink`]: searches, typed lists, links |
+//! | `login` | [`Login`]: log-in flows, as data of the provider |
 //! | `names` | [`NameRules`]: reversible mapping of names a provider cannot hold |
 //! | `provider` | [`ProviderInfo`]: a provider in the registry, as data; [`DriveContext`] to open one |
 //! | `download` | ranged GETs, the account's client, listed hashes |
@@ -17,6 +19,8 @@ mod content;
 pub mod decode;
 mod download;
 mod error;
+mod find;
+mod login;
 pub mod names;
 mod node;
 mod provider;
@@ -32,6 +36,8 @@ pub use capabilities::{
 pub use content::{ByteStream, Content, Conversation, Cost, ReadBudget, collect};
 pub use download::{Ranged, get_range, listed, open_client, patience};
 pub use error::{AccountEffect, DriveError, ErrorKind, Result, errno_name};
+pub use find::{Finds, Found, FoundPage, LinkWish, MediaCount, MediaKind, ShareLink};
+pub use login::{DeviceLogin, DevicePoll, Login, LoginContext, LoginPage, Qr};
 pub use names::NameRules;
 pub use node::{Cursor, Node, NodeId, NodeKind, Page, Quota, Shared};
 pub use provider::{AuthMode, DriveContext, EndpointInfo, FieldInfo, ProviderInfo, Status};
@@ -137,6 +143,37 @@ pub trait Drive: Send + Sync {
     async fn save_shared(&self, shared: &Shared, parent: &NodeId, name: &str) -> Result<Node> {
         let _ = (shared, parent, name);
         Err(DriveError::unsupported("saving from a share"))
+    }
+
+    /// Nodes below `dir` whose name has `key` in it, as the provider matches
+    /// ([`Finds::search`]); `cursor` is `None` for the first page.
+    async fn search(&self, dir: &NodeId, key: &str, cursor: Option<Cursor>) -> Result<FoundPage> {
+        let _ = (dir, key, cursor);
+        Err(DriveError::unsupported("searching"))
+    }
+
+    /// Files of a kind anywhere below `dir` ([`Finds::media`]).
+    async fn media(
+        &self,
+        dir: &NodeId,
+        kind: MediaKind,
+        cursor: Option<Cursor>,
+    ) -> Result<FoundPage> {
+        let _ = (dir, kind, cursor);
+        Err(DriveError::unsupported("listing files by kind"))
+    }
+
+    /// How many files of each of its kinds are below `dir` ([`Finds::media`]).
+    async fn media_counts(&self, dir: &NodeId) -> Result<Vec<MediaCount>> {
+        let _ = dir;
+        Err(DriveError::unsupported("counting files by kind"))
+    }
+
+    /// Makes a link by which others can open the node ([`Finds::links`]). Not repeated when the
+    /// answer is lost: it would be a second link.
+    async fn share_link(&self, node: &Node, wish: &LinkWish) -> Result<ShareLink> {
+        let _ = (node, wish);
+        Err(DriveError::unsupported("making a share link"))
     }
 
     /// Space of the account.

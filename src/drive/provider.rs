@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Capabilities, Drive, DriveError};
+use super::{Capabilities, Drive, DriveError, Login};
 use crate::net::{BreakerStore, Budget, Clock, CredentialStore};
 
 /// A field of an auth mode.
@@ -69,6 +69,8 @@ pub struct ProviderInfo {
     pub endpoints: &'static [EndpointInfo],
     /// How well it is proven.
     pub status: Status,
+    /// Log-in flows, for a provider that has some.
+    pub login: Option<&'static dyn Login>,
     /// Opens a drive. No request is sent.
     pub open: fn(DriveContext) -> Result<Arc<dyn Drive>, DriveError>,
 }

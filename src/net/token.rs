@@ -67,6 +67,20 @@ pub struct FreshTokens {
     pub expires_in: u64,
 }
 
+impl FreshTokens {
+    /// The fields in which a [`TokenKeeper`] keeps them. Without a refresh token the old one goes:
+    /// it belongs to another log-in.
+    pub fn stored(self, now_ms: i64) -> Credentials {
+        let life = i64::try_from(self.expires_in).unwrap_or(i64::MAX / 1000);
+        let until = now_ms.saturating_add(life.saturating_mul(1000));
+        Credentials::from([
+            (ACCESS.to_owned(), self.access),
+            (REFRESH.to_owned(), self.refresh.unwrap_or_default()),
+            (EXPIRES.to_owned(), Secret::new(until.to_string())),
+        ])
+    }
+}
+
 /// Exchanges a refresh token (or a password, a session) for an access token. `E` is the caller's error.
 #[async_trait]
 pub trait Refresher<E>: Send + Sync {

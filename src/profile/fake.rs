@@ -61,6 +61,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     read_only: false,
     shared: false,
     saves_shared: false,
+    finds: crate::drive::Finds::NOTHING,
 };
 
 /// A provider with every kind of auth mode. Field `mood` = `angry` makes listings fail.
@@ -115,6 +116,7 @@ pub(crate) static FAKE: ProviderInfo = ProviderInfo {
         },
     ],
     status: Status::SimulatorVerified,
+    login: None,
     open: |context| Ok(Arc::new(FakeDrive(context))),
 };
 

@@ -29,7 +29,7 @@ pub(crate) mod fake;
 
 pub use check::{Problem, auth_mode, check, check_addresses, find_provider, given_secrets};
 pub use mask::{mask, mask_field};
-pub use open::{Budgets, MemoryBreakers, OpenDeps, open, resting};
+pub use open::{Budgets, MemoryBreakers, OpenDeps, login_context, open, resting};
 pub use placeholder::is_placeholder;
 pub use readonly::ReadOnly;
 pub use spec::{ProfileSpec, check_name};

@@ -8,7 +8,7 @@ use super::check::{auth_mode, find_provider, is_loopback};
 use super::readonly::ReadOnly;
 use super::validation::Validations;
 use crate::config::{Settings, make_private_dir};
-use crate::drive::{Drive, DriveContext, DriveError, ErrorKind, ProviderInfo};
+use crate::drive::{Drive, DriveContext, DriveError, ErrorKind, LoginContext, ProviderInfo};
 use crate::net::{BreakerRecord, BreakerStore, Budget, ClassLimit, Clock};
 use crate::profile::ProfileSpec;
 use crate::vault::Vault;
@@ -79,6 +79,31 @@ impl BreakerStore for MemoryBreakers {
 /// `Invalid` for an unknown provider or auth mode, `LocalDisk` when the provider's own directory
 /// cannot be made, and the driver's (a missing field or address).
 pub fn open(spec: &ProfileSpec, deps: &OpenDeps) -> Result<Arc<dyn Drive>, DriveError> {
+    let (info, context) = context_of(spec, deps)?;
+    let drive = (info.open)(context)?;
+    if spec.settings.read_only || deps.settings.mount.read_only {
+        return Ok(Arc::new(ReadOnly::new(drive)));
+    }
+    Ok(drive)
+}
+
+/// What a log-in flow of the profile works with. Its secrets are those of `spec`: the profile need
+/// not be stored yet.
+///
+/// # Errors
+/// As [`open`].
+pub fn login_context(spec: &ProfileSpec, deps: &OpenDeps) -> Result<LoginContext, DriveError> {
+    let (_, drive) = context_of(spec, deps)?;
+    Ok(LoginContext {
+        drive,
+        secrets: spec.secrets.clone(),
+    })
+}
+
+fn context_of(
+    spec: &ProfileSpec,
+    deps: &OpenDeps,
+) -> Result<(&'static ProviderInfo, DriveContext), DriveError> {
     let settings = &spec.settings;
     let invalid = |problem: super::Problem| {
         let message = format!("profile {}: {}", spec.name, problem.message);
@@ -133,7 +158,7 @@ pub fn open(spec: &ProfileSpec, deps: &OpenDeps) -> Result<Arc<dyn Drive>, Drive
     make_private_dir(&state_dir)
         .map_err(|error| DriveError::new(ErrorKind::LocalDisk, error.to_string()))?;
 
-    let drive = (info.open)(DriveContext {
+    let context = DriveContext {
         profile: spec.name.clone(),
         auth_mode: mode.name.to_owned(),
         fields,
@@ -147,11 +172,8 @@ pub fn open(spec: &ProfileSpec, deps: &OpenDeps) -> Result<Arc<dyn Drive>, Drive
         account,
         state_dir,
         instance: deps.instance.clone(),
-    })?;
-    if settings.read_only || deps.settings.mount.read_only {
-        return Ok(Arc::new(ReadOnly::new(drive)));
-    }
-    Ok(drive)
+    };
+    Ok((info, context))
 }
 
 /// The record of an account that rests after a block, under the name it has by now or the one it

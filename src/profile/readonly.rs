@@ -6,8 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::drive::{
-    Attempt, ByteStream, Capabilities, Conversation, Cursor, Drive, DriveError, ErrorKind, Node,
-    NodeId, Page, PartReceipt, Quota, Result, UploadRequest, UploadSession,
+    Attempt, ByteStream, Capabilities, Conversation, Cursor, Drive, DriveError, ErrorKind,
+    FoundPage, LinkWish, MediaCount, MediaKind, Node, NodeId, Page, PartReceipt, Quota, Result,
+    ShareLink, UploadRequest, UploadSession,
 };
 use crate::fingerprint::{Kind, Known};
 
@@ -71,6 +72,27 @@ impl Drive for ReadOnly {
 
     async fn quota(&self) -> Result<Quota> {
         self.inner.quota().await
+    }
+
+    async fn search(&self, dir: &NodeId, key: &str, cursor: Option<Cursor>) -> Result<FoundPage> {
+        self.inner.search(dir, key, cursor).await
+    }
+
+    async fn media(
+        &self,
+        dir: &NodeId,
+        kind: MediaKind,
+        cursor: Option<Cursor>,
+    ) -> Result<FoundPage> {
+        self.inner.media(dir, kind, cursor).await
+    }
+
+    async fn media_counts(&self, dir: &NodeId) -> Result<Vec<MediaCount>> {
+        self.inner.media_counts(dir).await
+    }
+
+    async fn share_link(&self, _: &Node, _: &LinkWish) -> Result<ShareLink> {
+        refuse()
     }
 
     async fn mkdir(&self, _: &NodeId, _: &str) -> Result<Node> {

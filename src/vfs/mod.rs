@@ -13,6 +13,7 @@
 //! | `inode` | one file or directory in memory |
 //! | `tree` | all inodes, and the profiles under the root |
 //! | `share` | taking over what a share shows |
+//! | `find` | searches, files by kind, links for others |
 //! | `profiles` | profiles that come and go while the mount is there |
 //! | `directory` | listings: loading, freshness, reconciling, duplicates |
 //! | `handles` | open files and directories |
@@ -38,6 +39,7 @@ mod create;
 mod directory;
 mod error;
 mod events;
+mod find;
 mod guards;
 mod handles;
 mod inode;
@@ -66,6 +68,7 @@ pub use attr::{Attr, FileKind};
 pub use caller::Caller;
 pub use error::{FsError, FsResult};
 pub use events::Changes;
+pub use find::{Findings, FoundAt, Look};
 pub use guards::Approved;
 pub use handles::{DirEntry, Opened};
 pub use lookup::SetAttr;

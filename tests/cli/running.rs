@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::house::{House, Ran};
 
-fn can_mount() -> bool {
+pub fn can_mount() -> bool {
     let device = fs::File::options().read(true).write(true).open("/dev/fuse");
     if let Err(error) = &device {
         eprintln!("SKIPPED, NOTHING TESTED: /dev/fuse: {error}");
@@ -19,13 +19,13 @@ fn can_mount() -> bool {
 }
 
 /// A daemon in the foreground; gone with its mount at the end, however the test ends.
-struct Mount {
+pub struct Mount {
     point: PathBuf,
     daemon: Child,
 }
 
 impl Mount {
-    fn start(house: &House, options: &[&str]) -> Mount {
+    pub fn start(house: &House, options: &[&str]) -> Mount {
         let point = house.path("m");
         fs::create_dir_all(&point).unwrap();
         let mut command = house.command(&["mount", "--foreground"]);
@@ -58,7 +58,7 @@ impl Mount {
         names
     }
 
-    fn at(&self, path: &str) -> PathBuf {
+    pub fn at(&self, path: &str) -> PathBuf {
         self.point.join(path)
     }
 }

@@ -19,7 +19,7 @@ use crate::drive::{
 use crate::net::{Client, Request, Retry, TokenKeeper, retry};
 
 /// Downloads are refused to other agents; the sheet recommends it everywhere (section 3).
-const AGENT: &str = "pan.baidu.com";
+pub const AGENT: &str = "pan.baidu.com";
 
 /// Most bytes of an answer: a full page is about 1 MiB.
 const ANSWER_LIMIT: usize = 16 << 20;
@@ -60,6 +60,8 @@ pub struct Api {
     pub mutations: Mutex<()>,
     /// Folder of the app below `/apps`, empty when the profile names none.
     app_name: String,
+    /// Id of the app (`AppID`), empty when the profile names none.
+    app_id: String,
     /// The app was seen to be refused outside of its folder.
     confined: AtomicBool,
     /// Part of temporary names.
@@ -110,6 +112,7 @@ impl Api {
             user: tokio::sync::OnceCell::new(),
             mutations: Mutex::new(()),
             app_name: context.field("app_name").trim_matches('/').to_owned(),
+            app_id: context.field("app_id").trim().to_owned(),
             confined: AtomicBool::new(false),
             instance: context.instance.clone(),
             dead: Cache::new(4096),
@@ -264,6 +267,11 @@ impl Api {
     /// The app's folder, when the profile names one.
     pub fn app_folder(&self) -> Option<String> {
         (!self.app_name.is_empty()).then(|| format!("/apps/{}", self.app_name))
+    }
+
+    /// Id of the app, empty when the profile names none.
+    pub fn app_id(&self) -> &str {
+        &self.app_id
     }
 
     /// Whether the app is known to be refused outside of its folder.

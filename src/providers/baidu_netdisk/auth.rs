@@ -176,19 +176,24 @@ impl Refresher<DriveError> for Refresh {
         }
         let answer = judge("refresh", status, &headers, &body)
             .map_err(|error| error.effect(AccountEffect::None).retry(Retry::Never))?;
-        let access = decode::nonempty(&answer["access_token"])
-            .ok_or_else(|| DriveError::bad_answer("refresh", "no access_token"))?;
-        Ok(Ok(FreshTokens {
-            access: Secret::new(access),
-            refresh: decode::nonempty(&answer["refresh_token"]).map(Secret::new),
-            // 30 days; what is refused earlier is renewed then.
-            expires_in: decode::unsigned(&answer["expires_in"]).unwrap_or(2_592_000),
-        }))
+        tokens("refresh", &answer).map(Ok)
     }
 
     fn store_error(&self, error: StoreError) -> DriveError {
         self.auth_error(&error.to_string())
     }
+}
+
+/// The token object of section 2.2.
+pub fn tokens(op: &str, answer: &Value) -> Result<FreshTokens> {
+    let access = decode::nonempty(&answer["access_token"])
+        .ok_or_else(|| DriveError::bad_answer(op, "no access_token"))?;
+    Ok(FreshTokens {
+        access: Secret::new(access),
+        refresh: decode::nonempty(&answer["refresh_token"]).map(Secret::new),
+        // 30 days; what is refused earlier is renewed then.
+        expires_in: decode::unsigned(&answer["expires_in"]).unwrap_or(2_592_000),
+    })
 }
 
 /// The service's word on the token or the app: an OAuth error that is no moment's trouble.

@@ -8,6 +8,9 @@
 //! | `answer` | four envelopes, one table of codes |
 //! | `paths` | where directories are: writes address by path |
 //! | `list` | listings, stat, decoding of entries, quota |
+//! | `find` | search, lists by kind and their counts |
+//! | `link` | share links |
+//! | `login` | log-in flows: a page's code, a code on another device |
 //! | `read` | download links, ranged reads, the MD5 that comes with them |
 //! | `write` | mkdir, rename, move, copy, trash, and the tasks they may become |
 //! | `restore` | back from the recycle bin |
@@ -21,7 +24,10 @@ mod api;
 mod auth;
 mod create;
 mod fast;
+mod find;
+mod link;
 mod list;
+mod login;
 mod names;
 mod paths;
 mod read;
@@ -37,9 +43,9 @@ use bytes::Bytes;
 
 use crate::drive::{
     Attempt, AuthMode, ByteStream, Calls, Capabilities, Conversation, Cursor, Drive, DriveContext,
-    DriveError, EndpointInfo, ErrorKind, FieldInfo, Gives, GivesWhen, HashesDue, Node, NodeId,
-    Overwrite, Page, PartReceipt, ProviderInfo, Question, Quota, Result, Status, UploadRequest,
-    UploadRules, UploadSession,
+    DriveError, EndpointInfo, ErrorKind, FieldInfo, Finds, FoundPage, Gives, GivesWhen, HashesDue,
+    LinkWish, MediaCount, MediaKind, Node, NodeId, Overwrite, Page, PartReceipt, ProviderInfo,
+    Question, Quota, Result, ShareLink, Status, UploadRequest, UploadRules, UploadSession,
 };
 use crate::fingerprint::{Kind, Known, Origin};
 use crate::net::ClassLimit;
@@ -71,6 +77,13 @@ pub static INFO: ProviderInfo = ProviderInfo {
                     help: "folder of your app below /apps; for apps that may write nowhere else",
                 },
                 FieldInfo {
+                    name: "app_id",
+                    required: false,
+                    secret: false,
+                    default: None,
+                    help: "AppID of the app; share links need it",
+                },
+                FieldInfo {
                     name: "client_secret",
                     required: true,
                     secret: true,
@@ -82,7 +95,7 @@ pub static INFO: ProviderInfo = ProviderInfo {
                     required: true,
                     secret: true,
                     default: None,
-                    help: "refresh token from the authorization of your app (scope basic,netdisk); single-use, do not share it with another program",
+                    help: "refresh token from the authorization of your app (scope basic,netdisk); single-use, do not share it with another program; panfuse token login NAME gets one",
                 },
                 FieldInfo {
                     name: "access_token",
@@ -127,6 +140,7 @@ pub static INFO: ProviderInfo = ProviderInfo {
         },
     ],
     status: Status::SimulatorVerified,
+    login: Some(&login::LOGIN),
     open,
 };
 
@@ -234,6 +248,11 @@ const OFFICIAL: Capabilities = Capabilities {
     read_only: false,
     shared: false,
     saves_shared: false,
+    finds: Finds {
+        search: true,
+        media: find::KINDS,
+        links: true,
+    },
 };
 
 static CAPABILITIES: Capabilities = OFFICIAL;
@@ -255,6 +274,11 @@ static WITH_COOKIE: Capabilities = Capabilities {
         },
     ],
     restore: true,
+    // Links are a service of apps.
+    finds: Finds {
+        links: false,
+        ..OFFICIAL.finds
+    },
     ..OFFICIAL
 };
 
@@ -359,6 +383,30 @@ impl Drive for BaiduNetdisk {
             return Err(DriveError::unsupported("restore"));
         }
         restore::restore(self.api(), node).await
+    }
+
+    async fn search(&self, dir: &NodeId, key: &str, cursor: Option<Cursor>) -> Result<FoundPage> {
+        find::search(self.api(), &self.root, dir, key, cursor).await
+    }
+
+    async fn media(
+        &self,
+        dir: &NodeId,
+        kind: MediaKind,
+        cursor: Option<Cursor>,
+    ) -> Result<FoundPage> {
+        find::media(self.api(), &self.root, dir, kind, cursor).await
+    }
+
+    async fn media_counts(&self, dir: &NodeId) -> Result<Vec<MediaCount>> {
+        find::counts(self.api(), &self.root, dir).await
+    }
+
+    async fn share_link(&self, node: &Node, wish: &LinkWish) -> Result<ShareLink> {
+        if !self.capabilities.finds.links {
+            return Err(DriveError::unsupported("making a share link with cookies"));
+        }
+        link::create(self.api(), node, wish).await
     }
 
     async fn quota(&self) -> Result<Quota> {

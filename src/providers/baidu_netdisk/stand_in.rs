@@ -50,6 +50,8 @@ pub struct Server {
     pub only_in_app: bool,
     pub cookie: bool,
     pub last_form: BTreeMap<String, String>,
+    /// Queries of all calls, with their operations.
+    pub queries: Vec<(String, BTreeMap<String, String>)>,
     pub md5_header: bool,
     pub trash: Vec<(String, Item)>,
     next_id: u64,
@@ -277,7 +279,11 @@ fn name_of(
         "/api/quota" => "quota",
         "/api/precreate" => "precreate",
         "/share/taskquery" => "taskquery",
+        "/oauth/2.0/token" if query["grant_type"] != "refresh_token" => "login",
         "/oauth/2.0/token" => "token",
+        "/oauth/2.0/device/code" => "device_code",
+        "/api/categoryinfo" => "categoryinfo",
+        "/apaas/1.0/share/set" => "share_set",
         "/up/rest/2.0/pcs/superfile2" => "superfile2",
         _ if path.starts_with("/dlink/") => "dlink",
         _ if path.starts_with("/cdn/") => "cdn",
@@ -313,6 +319,7 @@ async fn answer(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body
     };
     let op = name_of(uri.path(), &query, &form);
     server.seen.push(op.clone());
+    server.queries.push((op.clone(), query.clone()));
     if op == "token" {
         if query["refresh_token"] != server.refresh || query["client_secret"] != "S" {
             return plain(
@@ -326,6 +333,8 @@ async fn answer(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body
             "expires_in":2592000,"scope":"basic netdisk"});
         return plain(200, answer.to_string());
     }
+    // Also what is answered by an act without being done.
+    server.last_form = form.clone();
     let act = server
         .acts
         .get_mut(op.as_str())
@@ -367,7 +376,6 @@ async fn answer(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body
         let piece = Bytes::copy_from_slice(&bytes[first..end]);
         return (StatusCode::PARTIAL_CONTENT, out, piece);
     }
-    server.last_form = form.clone();
     let answer = server.perform(&op, &query, &form, &body);
     match act {
         Some(Act::Lost(status, text)) => plain(status, text),
@@ -435,6 +443,11 @@ pub async fn start(mode: &str) -> (Arc<dyn Drive>, Shared) {
 
 /// The drive as after a restart.
 pub fn again(mode: &str, shared: &Shared) -> Arc<dyn Drive> {
+    (super::INFO.open)(context(mode, shared)).unwrap()
+}
+
+/// What a drive of this auth mode is opened with.
+pub fn context(mode: &str, shared: &Shared) -> DriveContext {
     let base = shared.lock().unwrap().base.clone();
     let limits: Vec<_> = super::LIMITS
         .iter()
@@ -443,10 +456,10 @@ pub fn again(mode: &str, shared: &Shared) -> Arc<dyn Drive> {
             ..*limit
         })
         .collect();
-    let context = DriveContext {
+    DriveContext {
         profile: "p".to_owned(),
         auth_mode: mode.to_owned(),
-        fields: [("client_id", "C"), ("app_name", "demo")]
+        fields: [("client_id", "C"), ("app_name", "demo"), ("app_id", "77")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
         endpoints: ["api", "auth", "pcs", "recycle"]
@@ -463,8 +476,7 @@ pub fn again(mode: &str, shared: &Shared) -> Arc<dyn Drive> {
         account: "a".to_owned(),
         state_dir: std::env::temp_dir(),
         instance: "i".to_owned(),
-    };
-    (super::INFO.open)(context).unwrap()
+    }
 }
 
 /// The id of what is at a path.

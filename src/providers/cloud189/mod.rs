@@ -168,6 +168,7 @@ pub static INFO: ProviderInfo = ProviderInfo {
         },
     ],
     status: Status::SimulatorVerified,
+    login: None,
     open,
 };
 
@@ -279,6 +280,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     read_only: false,
     shared: false,
     saves_shared: true,
+    finds: crate::drive::Finds::NOTHING,
 };
 
 fn open(context: DriveContext) -> Result<Arc<dyn Drive>> {

@@ -72,6 +72,7 @@ pub static INFO: ProviderInfo = ProviderInfo {
     }],
     endpoints: &[],
     status: Status::SimulatorVerified,
+    login: None,
     open,
 };
 
@@ -130,6 +131,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     read_only: false,
     shared: false,
     saves_shared: false,
+    finds: crate::drive::Finds::NOTHING,
 };
 
 fn open(context: DriveContext) -> Result<Arc<dyn Drive>> {

@@ -20,7 +20,7 @@ use crate::providers::oss::OssCredentials;
 
 /// Links work only with the `User-Agent` of the call that asked for them (section 8), so that
 /// there is one for everything.
-const AGENT: &str = concat!("panfuse/", env!("CARGO_PKG_VERSION"));
+pub const AGENT: &str = concat!("panfuse/", env!("CARGO_PKG_VERSION"));
 
 /// Most bytes of an answer: a full page is about 1 MiB.
 const ANSWER_LIMIT: usize = 16 << 20;

@@ -3,6 +3,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `auth` | refresh of the single-use refresh token |
+//! | `login` | log-in by scanning a QR picture with the app |
 //! | `api` | calls with one mutation at a time, session keys of the object store |
 //! | `errors` | envelopes, block signals, codes |
 //! | `list` | listings, stat, decoding of entries, quota |
@@ -17,6 +18,7 @@ mod auth;
 mod errors;
 mod fast;
 mod list;
+mod login;
 mod names;
 mod read;
 mod upload;
@@ -52,14 +54,14 @@ pub static INFO: ProviderInfo = ProviderInfo {
                 required: false,
                 secret: false,
                 default: None,
-                help: "app id the tokens were made with; only for your own notes, no call needs it",
+                help: "app id the tokens are made with; panfuse token login needs it, no other call does",
             },
             FieldInfo {
                 name: "refresh_token",
                 required: true,
                 secret: true,
                 default: None,
-                help: "refresh token from the authorization of an app at the 115 open platform; single-use, do not share it with another program",
+                help: "refresh token from the authorization of an app at the 115 open platform; single-use, do not share it with another program; panfuse token login NAME --device gets one",
             },
             FieldInfo {
                 name: "access_token",
@@ -80,6 +82,11 @@ pub static INFO: ProviderInfo = ProviderInfo {
             name: "passport",
             url: "https://passportapi.115.com",
         },
+        // Where a log-in asks whether its QR picture was scanned.
+        EndpointInfo {
+            name: "qr",
+            url: "https://qrcodeapi.115.com",
+        },
         EndpointInfo {
             name: "web",
             url: "https://webapi.115.com",
@@ -94,6 +101,7 @@ pub static INFO: ProviderInfo = ProviderInfo {
         },
     ],
     status: Status::SimulatorVerified,
+    login: Some(&login::LOGIN),
     open,
 };
 
@@ -180,6 +188,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     read_only: false,
     shared: false,
     saves_shared: false,
+    finds: crate::drive::Finds::NOTHING,
 };
 
 fn open(context: DriveContext) -> Result<Arc<dyn Drive>> {

@@ -88,6 +88,7 @@ pub static INFO: ProviderInfo = ProviderInfo {
         },
     ],
     status: Status::SimulatorVerified,
+    login: None,
     open,
 };
 
@@ -180,6 +181,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     read_only: false,
     shared: false,
     saves_shared: false,
+    finds: crate::drive::Finds::NOTHING,
 };
 
 fn open(context: DriveContext) -> Result<Arc<dyn Drive>> {

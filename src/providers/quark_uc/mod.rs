@@ -74,6 +74,7 @@ pub static QUARK: ProviderInfo = ProviderInfo {
         OSS,
     ],
     status: Status::SimulatorVerified,
+    login: None,
     open: |context| open(&brand::QUARK, &context),
 };
 
@@ -90,6 +91,7 @@ pub static UC: ProviderInfo = ProviderInfo {
         OSS,
     ],
     status: Status::SimulatorVerified,
+    login: None,
     open: |context| open(&brand::UC, &context),
 };
 
@@ -225,6 +227,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     read_only: false,
     shared: false,
     saves_shared: true,
+    finds: crate::drive::Finds::NOTHING,
 };
 
 static SHARE: Capabilities = Capabilities {

@@ -107,6 +107,7 @@ pub static INFO: ProviderInfo = ProviderInfo {
         url: "",
     }],
     status: Status::SimulatorVerified,
+    login: None,
     open,
 };
 

@@ -15,13 +15,17 @@ use super::super::digest::md5_hex;
 use super::super::faults::FaultKind;
 use super::args::Args;
 use super::errors::{ApiError, Host, oauth_error, plain};
-use super::{Baidu, Caller};
+use super::{Baidu, Caller, OPENAPI};
 
 const ACCESS_S: u64 = 2_592_000;
 const REFRESH_MS: i64 = 3650 * 86_400_000;
 const CODE_MS: i64 = 600_000;
-const DEVICE_MS: i64 = 300_000;
-const INTERVAL_MS: i64 = 5_000;
+const DEVICE_S: u64 = 300;
+const INTERVAL_S: u64 = 5;
+/// What `slow_down` adds (RFC 8628).
+const SLOWER_MS: i64 = 5_000;
+/// Id of the app that the profiles use (`AppID`, not its key).
+pub(super) const APP_ID: &str = "39140567";
 
 struct Grant {
     account: Arc<Account>,
@@ -297,6 +301,7 @@ impl Baidu {
     pub(super) fn authorize(&self, args: &Args) -> Response {
         let redirect = args.text("redirect_uri");
         let known = args.text("client_id") == client().0 && args.text("response_type") == "code";
+        let known = known && args.get("device_id").is_none_or(|id| id == APP_ID);
         let scope = args.text("scope");
         if !scope.split([',', ' ']).any(|part| part == "netdisk") {
             return oauth_error("invalid_scope", "scope netdisk is needed");
@@ -323,24 +328,52 @@ impl Baidu {
     }
 
     /// `GET /oauth/2.0/device/code`.
-    pub(super) fn device_code(&self, base: &str, args: &Args) -> Response {
-        if args.text("response_type") != "device_code" || args.text("client_id") != client().0 {
-            return oauth_error("invalid_client", "unknown client id");
+    pub(super) async fn device_code(&self, args: &Args) -> Response {
+        let work = async {
+            if args.text("response_type") != "device_code" || args.text("client_id") != client().0 {
+                return oauth_error("invalid_client", "unknown client id");
+            }
+            if !args.text("scope").split([',', ' ']).any(|p| p == "netdisk") {
+                return oauth_error("invalid_scope", "scope netdisk is needed");
+            }
+            self.new_device()
+        };
+        let injected = |arg: &str| oauth_error(arg, "injected fault");
+        match self.kit.accounts.first() {
+            Some(account) => account.serve("device_code", injected, work).await,
+            None => work.await,
         }
+    }
+
+    /// A number of account 1, whoever will agree.
+    fn setting(&self, knob: &str, default: u64) -> i64 {
+        let account = self.kit.accounts.first();
+        let number = account.map_or(default, |account| account.knobs.number(knob, default));
+        i64::try_from(number).unwrap_or(0)
+    }
+
+    fn new_device(&self) -> Response {
         let (code, user_code) = (self.kit.ids.hex(32), self.kit.ids.hex(6));
+        let life = self.setting("device_seconds", DEVICE_S);
+        let interval = self.setting("device_interval", INTERVAL_S);
         let device = Device {
             user_code: user_code.clone(),
             answer: Answer::Pending,
-            expires: self.kit.clock.now_ms() + DEVICE_MS,
+            expires: self
+                .kit
+                .clock
+                .now_ms()
+                .saturating_add(life.saturating_mul(1000)),
             polled: None,
-            interval: INTERVAL_MS,
+            interval: interval.saturating_mul(1000),
         };
         self.state().auth.devices.insert(code.clone(), device);
+        let base = format!("{}{OPENAPI}", self.kit.base);
         Json(json!({
             "device_code": code, "user_code": user_code,
             "verification_url": format!("{base}/device"),
             "qrcode_url": format!("{base}/device/qrcode/{}/{user_code}", self.kit.ids.hex(32)),
-            "expires_in": DEVICE_MS / 1000, "interval": INTERVAL_MS / 1000,
+            "expires_in": life, "interval": interval,
         }))
         .into_response()
     }
@@ -376,7 +409,7 @@ impl Baidu {
                 .or_else(|| code.map(|code| code.account.clone()))
                 .or_else(|| match &device?.answer {
                     Answer::Granted(account) => Some(account.clone()),
-                    _ => None,
+                    _ => self.kit.accounts.first().cloned(),
                 })
         };
         let op = match args.text("grant_type") {
@@ -466,7 +499,7 @@ impl Baidu {
             .is_some_and(|last| now - last < device.interval);
         device.polled = Some(now);
         if early {
-            device.interval += INTERVAL_MS;
+            device.interval += SLOWER_MS;
             return Err(("slow_down", "polling too often"));
         }
         let account = match &device.answer {

@@ -12,6 +12,9 @@ use super::entries::{category, entry, fs_id, listed, space, used};
 use super::errors::ApiError;
 use super::paths;
 
+/// Hits of a page of a search.
+const SEARCH_PAGE: u64 = 500;
+
 /// A node and its path.
 type Row = (Node, String);
 
@@ -222,14 +225,26 @@ impl Ctx<'_> {
         }
         let recursion = self.query.flag("recursion")?;
         let dir = self.query.get("dir").unwrap_or("/");
+        self.query.flag("web")?;
+        // Section 4.6: fixed.
+        if self.query.number("num", SEARCH_PAGE)? != SEARCH_PAGE {
+            return Err(ApiError::parameter("num"));
+        }
+        let kind = match self.query.number("category", 0)? {
+            0 if self.query.text("category").is_empty() => None,
+            kind @ 1..=7 => Some(kind),
+            _ => return Err(ApiError::parameter("category")),
+        };
         let mut rows = {
             let tree = self.account.tree();
             let dir = paths::dir_at(&tree, dir).ok_or_else(ApiError::not_found)?;
             self.below(&tree, dir, recursion)
         };
-        rows.retain(|(node, _)| node.name.contains(key));
+        rows.retain(|(node, _)| {
+            node.name.contains(key) && kind.is_none_or(|kind| category(node) == kind)
+        });
         sort(&mut rows, &Args::default(), "name")?;
-        let (rows, more) = self.numbered(rows, 500)?;
+        let (rows, more) = self.numbered(rows, SEARCH_PAGE)?;
         let list = self.render(&rows).await;
         Ok(json!({ "has_more": u8::from(more), "list": self.or_null(list) }))
     }
@@ -274,9 +289,39 @@ impl Ctx<'_> {
             rows.reverse();
         }
         let num = self.query.number("num", 1000)?;
+        if num > self.account.knobs.number("page_max", 1000) {
+            return Err(ApiError::parameter("num"));
+        }
         let (rows, _) = self.numbered(rows, num)?;
         let list = self.render(&rows).await;
         Ok(json!({ "info": self.or_null(list) }))
+    }
+
+    /// `GET /api/categoryinfo`: how many files of one category there are, and their bytes. The
+    /// sheet knows two keys for the answer (knob `category_info`).
+    pub(super) fn category_info(&self) -> Result<Value, ApiError> {
+        let kind: u64 = self.query.required("category")?.parse().unwrap_or(0);
+        if !(1..=7).contains(&kind) {
+            return Err(ApiError::parameter("category"));
+        }
+        let recursion = self.query.flag("recursion")?;
+        let parent = self
+            .query
+            .get("parent_path")
+            .filter(|path| !path.is_empty());
+        let mut rows = {
+            let tree = self.account.tree();
+            let dir = paths::dir_at(&tree, parent.unwrap_or("/"));
+            self.below(&tree, dir.ok_or_else(ApiError::not_found)?, recursion)
+        };
+        rows.retain(|(node, _)| !node.is_dir() && category(node) == kind);
+        let size: u64 = rows.iter().map(|(node, _)| node.size()).sum();
+        let counts = json!({ "count": rows.len(), "size": size, "total": rows.len() });
+        let key = match self.account.knobs.text("category_info").as_deref() {
+            Some("count") => "count",
+            _ => "info",
+        };
+        Ok(json!({ key: { kind.to_string(): counts } }))
     }
 
     /// `GET xpan/multimedia?method=filemetas`: unknown ids are left out, the name is in

@@ -6,7 +6,8 @@
 //! | `args` | arguments of a call |
 //! | `auth` | OAuth codes, device codes, tokens; cookie sessions |
 //! | `paths`, `entries`, `cloud_md5` | names, what listings show, the obfuscated `md5` |
-//! | `list` | user, quota, lists, search, metadata |
+//! | `list` | user, quota, lists, search, category counts, metadata |
+//! | `share` | share links (the paid service of apps), and what a visitor sees |
 //! | `change` | make directory, copy, move, rename, delete; tasks |
 //! | `recycle` | the recycle bin (cookies only) |
 //! | `upload`, `proof` | `precreate` with the fast upload, `create`; the cookie API's proof |
@@ -21,10 +22,13 @@
 //! `baidu-cookie` for those. Cookies stand for `access_token` in every call; calls of the
 //! web (`/api/precreate`, `/api/filemetas`, the bin, ...) are there too.
 //!
-//! Not simulated: shares, semantic search, offline download, `rapidupload` (dead).
+//! A share link leads to `/s/...`; with the password in the query (`pwd`) it lists what is shared.
 //!
-//! Operations in meters and faults: `refresh`, `login` (code, device), `user_info`, `quota`,
-//! `list`, `list_all`, `search`, `typed_list`, `stat` (`filemetas`), `link` (`filemetas` with
+//! Not simulated: the other calls of shares, semantic search, offline download, `rapidupload` (dead).
+//!
+//! Operations in meters and faults: `refresh`, `device_code`, `login` (code, device; those that no
+//! user has answered yet count for account 1), `user_info`, `quota`, `list`, `list_all`, `search`,
+//! `typed_list`, `category_info`, `share_create`, `stat` (`filemetas`), `link` (`filemetas` with
 //! `dlink=1`, either form), `locate_download`, `redirect` (the `dlink`), `download` (the
 //! content host), `mkdir`, `copy`, `move`, `rename`, `trash`, `task`, `recycle_list`,
 //! `recycle_delete`, `restore`, `recycle_empty`, `precreate`, `locate`, `upload_part`,
@@ -62,6 +66,10 @@
 //! | `adaptive_sync` | 100 | `async=1` is asynchronous above so many items |
 //! | `batch_max` | 3000 | items of a batch |
 //! | `token_seconds` | 2592000 | life of new access tokens |
+//! | `device_interval` | 5 | seconds between polls of a device code (account 1) |
+//! | `device_seconds` | 300 | life of a device code (account 1) |
+//! | `category_info` | info | `count`: the key of the counts that a generated client reads |
+//! | `share_service` | bought | `missing`: the app has not bought it, 13998 |
 //! | `expired_errno` | 111 | `-6`: the other code for an expired token |
 //! | `web_params` | optional | `required`: cookie calls need `app_id` |
 //! | `link_seconds`, `cdn_seconds` | 28800 | life of a `dlink`, of where it redirects to |
@@ -81,6 +89,7 @@ mod list;
 mod paths;
 mod proof;
 mod recycle;
+mod share;
 mod slices;
 #[cfg(test)]
 mod tests;
@@ -133,6 +142,7 @@ struct State {
     auth: auth::Auth,
     sessions: BTreeMap<String, upload::Session>,
     tasks: BTreeMap<u64, change::Task>,
+    shares: BTreeMap<String, share::Share>,
 }
 
 /// The server.
@@ -196,6 +206,8 @@ fn operation(path: &str, query: &Args, form: &Args) -> Option<(Method, &'static 
         ("/rest/2.0/xpan/multimedia", "categorylist") => Some((Method::GET, "typed_list")),
         ("/rest/2.0/xpan/nas", "uinfo") => Some((Method::GET, "user_info")),
         ("/api/quota", _) => Some((Method::GET, "quota")),
+        ("/api/categoryinfo", _) => Some((Method::GET, "category_info")),
+        ("/apaas/1.0/share/set", _) => Some((Method::POST, "share_create")),
         ("/api/filemetas", _) => Some((Method::GET, link)),
         ("/api/list", _) => file("list"),
         ("/api/precreate", _) => file("precreate"),
@@ -240,14 +252,15 @@ async fn entry(Shared(sim): Shared<Arc<Baidu>>, request: Request) -> Response {
     if let Some(inner) = path.strip_prefix(OPENAPI) {
         return match inner {
             "/oauth/2.0/authorize" => sim.authorize(&query),
-            "/oauth/2.0/device/code" => {
-                sim.device_code(&format!("{}{OPENAPI}", sim.kit.base), &query)
-            }
+            "/oauth/2.0/device/code" => sim.device_code(&query).await,
             "/oauth/2.0/token" if parts.method == Method::POST => sim.token(&form).await,
             "/oauth/2.0/token" => sim.token(&query).await,
             "/device" => sim.device_page(&query),
             _ => oauth_error("invalid_request", "no such address"),
         };
+    }
+    if let Some(short) = path.strip_prefix("/s/") {
+        return sim.visit(short, &query);
     }
     let Some((method, op)) = operation(&path, &query, &form) else {
         return plain(404, "404 Not Found");
@@ -382,6 +395,8 @@ impl Ctx<'_> {
             "list_all" => self.list_all().await,
             "search" => self.search().await,
             "typed_list" => self.typed_list().await,
+            "category_info" => self.category_info(),
+            "share_create" => self.share_create(),
             "link" | "stat" if self.web => self.metas_by_path().await,
             "link" | "stat" => self.file_metas().await,
             "mkdir" => self.mkdir(),
@@ -438,7 +453,10 @@ impl Simulator for Baidu {
         let apps = self.kit.accounts.iter().map(|account| {
             let (_, refresh) = self.grant(account);
             SimProfile {
-                fields: BTreeMap::from([("client_id".to_owned(), id.clone())]),
+                fields: BTreeMap::from([
+                    ("client_id".to_owned(), id.clone()),
+                    ("app_id".to_owned(), auth::APP_ID.to_owned()),
+                ]),
                 secrets: BTreeMap::from([
                     ("client_secret".to_owned(), secret.clone()),
                     ("refresh_token".to_owned(), refresh),
@@ -495,6 +513,10 @@ impl Simulator for Baidu {
             "adaptive_sync",
             "batch_max",
             "token_seconds",
+            "device_interval",
+            "device_seconds",
+            "category_info",
+            "share_service",
             "expired_errno",
             "web_params",
             "link_seconds",

@@ -354,7 +354,7 @@ impl Simulator for Pan115 {
 
     fn endpoints(&self) -> BTreeMap<String, String> {
         let base = &self.kit.base;
-        let mut all: BTreeMap<String, String> = ["api", "passport", "web", "upload"]
+        let mut all: BTreeMap<String, String> = ["api", "passport", "qr", "web", "upload"]
             .iter()
             .map(|name| ((*name).to_owned(), base.clone()))
             .collect();

@@ -268,3 +268,85 @@ async fn found_and_counted() {
         (&json!(2), &json!(987_654_321_001_u64))
     );
 }
+
+#[tokio::test]
+async fn searches_and_typed_lists_are_strict() {
+    let client = Client::new().await;
+    client.seed("/d/cat.jpg", 5, 1);
+    client.seed("/d/cat.mp4", 6, 1);
+    client.mkdir("/d/cats");
+    let find = async |query: &[(&str, &str)]| {
+        let mut all = vec![("method", "search"), ("key", "cat"), ("dir", "/d")];
+        all.extend(query);
+        client.get(super::FILE, &all).await
+    };
+    let all = find(&[("num", "500")]).await;
+    assert_eq!(
+        names(&all, "list"),
+        ["/d/cats", "/d/cat.jpg", "/d/cat.mp4"],
+        "directories are found too"
+    );
+    assert_eq!(
+        names(&find(&[("category", "3")]).await, "list"),
+        ["/d/cat.jpg"]
+    );
+    for bad in [("num", "10"), ("category", "8"), ("page", "0")] {
+        assert_eq!(find(&[bad]).await["errno"], 31023, "{bad:?}");
+    }
+    let none = [("method", "search"), ("key", "cat"), ("dir", "/none")];
+    assert_eq!(client.get(super::FILE, &none).await["errno"], -9);
+    for n in 0..501 {
+        client.seed(&format!("/many/dog{n:04}.pdf"), 1, 1);
+    }
+    let page = async |page: &str| {
+        let query = [
+            ("method", "search"),
+            ("key", "dog"),
+            ("dir", "/"),
+            ("recursion", "1"),
+            ("page", page),
+        ];
+        let answer = client.get(super::FILE, &query).await;
+        (
+            answer["list"].as_array().unwrap().len(),
+            answer["has_more"].as_u64().unwrap(),
+        )
+    };
+    assert_eq!((page("1").await, page("2").await), ((500, 1), (1, 0)));
+    let typed = async |num: &str| {
+        let query = [("method", "doclist"), ("recursion", "1"), ("num", num)];
+        client.get(super::FILE, &query).await["errno"].clone()
+    };
+    assert_eq!(
+        (typed("1000").await, typed("1001").await),
+        (json!(0), json!(31023))
+    );
+}
+
+#[tokio::test]
+async fn categories_are_counted() {
+    let client = Client::new().await;
+    client.seed("/d/cat.jpg", 5, 1);
+    client.seed("/d/e/dog.png", 6, 1);
+    client.seed("/d/e/dog.mp4", 7, 1);
+    let count = async |query: &[(&str, &str)]| client.get("/api/categoryinfo", query).await;
+    let all = count(&[("category", "3"), ("parent_path", "/"), ("recursion", "1")]).await;
+    assert_eq!(
+        all["info"],
+        json!({ "3": { "count": 2, "size": 11, "total": 2 } })
+    );
+    let shallow = count(&[("category", "3"), ("parent_path", "/d")]).await;
+    assert_eq!(shallow["info"]["3"]["count"], 1);
+    for bad in ["0", "8", "3,4", "x", ""] {
+        assert_eq!(count(&[("category", bad)]).await["errno"], 31023, "{bad}");
+    }
+    let none = count(&[("category", "1"), ("parent_path", "/no")]).await;
+    assert_eq!(none["errno"], -9);
+    client.set("category_info", "count");
+    let other = count(&[("category", "1"), ("recursion", "1")]).await;
+    assert_eq!(other["count"]["1"]["size"], 7);
+    assert_eq!(
+        client.world.stat("baidu").unwrap().count("category_info"),
+        9
+    );
+}

@@ -208,6 +208,19 @@ async fn device_codes() {
     let device = open().await;
     client.world.clock_advance(300_000);
     assert_eq!(poll(&device).await["error"], "expired_token");
+    // Both numbers can be set, and both calls go wrong when a test says so.
+    client.set("device_interval", "1");
+    client.set("device_seconds", "20");
+    let device = open().await;
+    assert_eq!(
+        (&device["interval"], &device["expires_in"]),
+        (&Value::from(1), &Value::from(20))
+    );
+    client.fault("login", FaultKind::Errno, "invalid_scope");
+    assert_eq!(poll(&device).await["error"], "invalid_scope");
+    client.fault("device_code", FaultKind::Errno, "invalid_client");
+    assert_eq!(open().await["error"], "invalid_client");
+    assert!(open().await["device_code"].is_string());
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod downloads;
 mod fast;
 mod lists;
 mod login;
+mod shares;
 mod uploads;
 mod vectors;
 
