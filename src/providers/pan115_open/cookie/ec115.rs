@@ -173,7 +173,7 @@ fn unframed(mut framed: &[u8], enough: usize) -> Option<Vec<u8>> {
 }
 
 /// CRC-32 (IEEE) of the salt and `bytes`, little-endian.
-fn checksum(bytes: &[u8]) -> [u8; 4] {
+pub fn checksum(bytes: &[u8]) -> [u8; 4] {
     let mut crc = u32::MAX;
     for byte in SALT.iter().chain(bytes) {
         crc ^= u32::from(*byte);

@@ -17,16 +17,16 @@ const MODULUS: &str = "8686980c0f5a24c4b9d43020cd2c22703ff3f450756529058b1cf88f0
 const EXPONENT: U64 = U64::from_u64(65_537);
 
 /// Bytes of a block after RSA.
-const BLOCK: usize = 128;
+pub const BLOCK: usize = 128;
 
 /// Bytes of text in a block.
-const TEXT: usize = 117;
+pub const TEXT: usize = 117;
 
 /// Bytes of the keys that both sides choose.
-const KEY: usize = 16;
+pub const KEY: usize = 16;
 
 /// The clients' key C.
-const CLIENT: [u8; 12] = [
+pub const CLIENT: [u8; 12] = [
     0x78, 0x06, 0xad, 0x4c, 0x33, 0x86, 0x5d, 0x18, 0x4c, 0x01, 0x3f, 0x46,
 ];
 
@@ -143,7 +143,7 @@ fn masked(text: &[u8], key: &[u8; KEY]) -> Vec<u8> {
 }
 
 /// A stream key of `N` bytes, 4 or 12, from a seed.
-fn derive<const N: usize>(seed: &[u8; KEY]) -> [u8; N] {
+pub fn derive<const N: usize>(seed: &[u8; KEY]) -> [u8; N] {
     let row = |i: usize| TABLE.get(N * i).copied().unwrap_or_default();
     let mut key = [0; N];
     for (i, (byte, seed)) in key.iter_mut().zip(seed).enumerate() {
@@ -153,7 +153,7 @@ fn derive<const N: usize>(seed: &[u8; KEY]) -> [u8; N] {
 }
 
 /// XOR with the key, which begins anew after the first `len mod 4` bytes.
-fn mix(data: &[u8], key: &[u8]) -> Vec<u8> {
+pub fn mix(data: &[u8], key: &[u8]) -> Vec<u8> {
     let (head, rest) = data.split_at(data.len() % 4);
     let head = head.iter().zip(key);
     head.chain(rest.iter().zip(key.iter().cycle()))
