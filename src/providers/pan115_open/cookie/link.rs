@@ -16,8 +16,9 @@ const OP: &str = "download_link";
 
 pub async fn link(api: &Api, id: &NodeId, pick_code: &str) -> Result<Address> {
     let text = json!({ "pickcode": pick_code }).to_string();
-    api.ask(patience(), |cookie| async {
-        let (data, key) = api.m115.encode(text.as_bytes()).ok_or_else(|| {
+    let text = text.as_bytes();
+    api.ask(patience(), |cookie| async move {
+        let (data, key) = api.m115.encode(text).ok_or_else(|| {
             DriveError::new(ErrorKind::Invalid, "the system gives no random numbers")
         })?;
         let url = format!("{}/app/chrome/downurl", api.app);

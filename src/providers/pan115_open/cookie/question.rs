@@ -16,7 +16,7 @@ use crate::providers::pan115_open::errors::{code_of, judge, message_of, refusal}
 
 const INIT: &str = "upload_init";
 
-/// Asks once more than the caller does when the signature itself is refused.
+/// Asks the question; the answer in the open platform's names.
 pub async fn init(api: &Api, question: &Question<'_>) -> Result<Value> {
     let who = api.identity().await?;
     let answer = api
