@@ -11,7 +11,7 @@ use crate::net::Retry;
 use crate::providers::pan115_open::api::{Repeat, exchange};
 use crate::providers::pan115_open::errors::{code_of, is_empty, judge};
 use crate::providers::pan115_open::list::{PAGE_SIZE, info, page_of};
-use crate::providers::pan115_open::nodes::{Entry, build, same_dir, seconds};
+use crate::providers::pan115_open::nodes::{Entry, build, is_hidden, same_dir, seconds};
 
 /// Every directory knows it, and what is new comes last: a page is never shifted by an upload.
 const ORDER: &str = "user_ptime";
@@ -26,13 +26,13 @@ pub async fn page(api: &Api, dir: &NodeId, cursor: Option<Cursor>) -> Result<Pag
     let cursor = cursor.map_or_else(String::new, |cursor| cursor.0);
     let (offset, order) = cursor.split_once(WANTED).unwrap_or((&cursor, ORDER));
     let offset: u64 = offset.parse().unwrap_or(0);
-    let (answer, order) = ordered(api, dir, offset, order).await?;
+    let (answer, order) = ordered(api, dir, offset, order, PAGE_SIZE).await?;
     let (mut nodes, mut next) = page_of(&answer, dir, offset, node)?;
     if next.is_some() && differs(&answer, &order) {
         // Pages of an order that is not ours are no pages of one listing. The directory remembers
         // an order: it is set, and the page asked for again (section 4.2).
         remember(api, dir, &order).await?;
-        let (answer, _) = ordered(api, dir, offset, &order).await?;
+        let (answer, _) = ordered(api, dir, offset, &order, PAGE_SIZE).await?;
         (nodes, next) = page_of(&answer, dir, offset, node)?;
     }
     Ok(Page {
@@ -46,17 +46,23 @@ pub async fn page(api: &Api, dir: &NodeId, cursor: Option<Cursor>) -> Result<Pag
 
 /// Fails with `NotFound` unless `dir` is a directory that exists.
 pub async fn require_dir(api: &Api, dir: &NodeId) -> Result<()> {
-    same_dir(&ask(api, dir, 0, ORDER, 1).await?, dir)
+    same_dir(&ordered(api, dir, 0, ORDER, 1).await?.0, dir)
 }
 
 /// A page in `order`, or in the order that the directory supports instead.
-async fn ordered(api: &Api, dir: &NodeId, offset: u64, order: &str) -> Result<(Value, String)> {
-    let answer = ask(api, dir, offset, order, PAGE_SIZE).await?;
+async fn ordered(
+    api: &Api,
+    dir: &NodeId,
+    offset: u64,
+    order: &str,
+    limit: u32,
+) -> Result<(Value, String)> {
+    let answer = ask(api, dir, offset, order, limit).await?;
     if code_of(&answer) != OTHER_ORDER {
         return Ok((answer, order.to_owned()));
     }
     let wanted = decode::nonempty(&answer["order"]).unwrap_or_else(|| "file_name".to_owned());
-    let answer = ask(api, dir, offset, &wanted, PAGE_SIZE).await?;
+    let answer = ask(api, dir, offset, &wanted, limit).await?;
     match code_of(&answer) == OTHER_ORDER {
         false => Ok((answer, wanted)),
         true => Err(
@@ -133,7 +139,7 @@ pub async fn by_id(api: &Api, id: &NodeId) -> Result<Node> {
     match record(api, "file_id", id.as_str()).await {
         Ok(Some(node)) if node.id == *id => return Ok(node),
         Ok(_) => {}
-        Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Invalid) => {}
+        Err(error) if unknown(&error) => {}
         Err(error) => return Err(error),
     }
     directory(api, id).await
@@ -142,9 +148,15 @@ pub async fn by_id(api: &Api, id: &NodeId) -> Result<Node> {
 /// A file by pick code. This knows a file that was made a moment ago, listings do not yet.
 pub async fn by_code(api: &Api, pick_code: &str) -> Result<Option<Node>> {
     match record(api, "pick_code", pick_code).await {
-        Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+        // The listing is looked at then.
+        Err(error) if unknown(&error) => Ok(None),
         other => other,
     }
+}
+
+/// Whether a record was refused because there is none of that id.
+fn unknown(error: &DriveError) -> bool {
+    matches!(error.kind, ErrorKind::NotFound | ErrorKind::Invalid)
 }
 
 async fn record(api: &Api, key: &str, value: &str) -> Result<Option<Node>> {
@@ -153,7 +165,7 @@ async fn record(api: &Api, key: &str, value: &str) -> Result<Option<Node>> {
         Value::Array(list) => list.first().unwrap_or(&Value::Null),
         entry => entry,
     };
-    if is_empty(entry) {
+    if is_empty(entry) || is_hidden(entry) {
         return Ok(None);
     }
     let parent = decode::nonempty(&entry["pid"]).unwrap_or_default();
