@@ -1,9 +1,9 @@
-//! Calls to the open platform (sheet section 3.1), and the session keys of the object store
-//! (section 7.1).
+//! Calls to the open platform (sheet section 3.1), and how a call of either mode is sent.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use moka::sync::Cache;
 use reqwest::header::{HeaderMap, HeaderValue, USER_AGENT};
 use serde_json::Value;
@@ -11,12 +11,14 @@ use tokio::sync::Mutex;
 
 use super::auth::Refresh;
 use super::errors::{BLOCK_PAUSE, judge};
+use super::keys::StoreKeys;
 use crate::drive::{
     AccountEffect, DriveContext, DriveError, ErrorKind, NodeId, Result, decode, open_client,
     patience,
 };
-use crate::net::{Client, NetErrorKind, Request, Retry, RetryPolicy, Secret, TokenKeeper, retry};
-use crate::providers::oss::OssCredentials;
+use crate::net::{
+    Client, NetError, NetErrorKind, Request, Retry, RetryPolicy, Secret, TokenKeeper, retry,
+};
 
 /// Links work only with the `User-Agent` of the call that asked for them (section 8), so that
 /// there is one for everything.
@@ -25,11 +27,8 @@ pub const AGENT: &str = concat!("panfuse/", env!("CARGO_PKG_VERSION"));
 /// Most bytes of an answer: a full page is about 1 MiB.
 const ANSWER_LIMIT: usize = 16 << 20;
 
-/// A session key lives one hour and is not used in its last ten minutes (section 7.1).
-const KEY_LIFE_MS: i64 = 50 * 60 * 1000;
-
 /// "Another one still running" ends after seconds (section 4.7).
-const MUTATION: RetryPolicy = RetryPolicy {
+pub const MUTATION: RetryPolicy = RetryPolicy {
     attempts: 8,
     base: Duration::from_secs(1),
     longest: Duration::from_secs(5),
@@ -55,21 +54,11 @@ pub struct Call<'a> {
     pub pairs: &'a [(&'a str, &'a str)],
 }
 
-/// A session key of the object store and the store's address.
-#[derive(Clone)]
-pub struct Store {
-    pub credentials: OssCredentials,
-    pub endpoint: String,
-}
-
 /// The account's calls.
 pub struct Api {
     pub client: Client,
     base: String,
-    /// The store's base URL when the profile overrides it.
-    store_override: Option<String>,
-    store_default: String,
-    store: Mutex<Option<(Store, i64)>>,
+    pub keys: StoreKeys,
     tokens: TokenKeeper<DriveError>,
     user_id: OnceLock<String>,
     /// Moves, copies, deletes and restores go one at a time (section 4.7).
@@ -89,12 +78,7 @@ impl Api {
             passport: context.endpoint("passport")?.to_owned(),
             profile: context.profile.clone(),
         };
-        let store_default = context.endpoint("oss")?.to_owned();
-        let store_override = context
-            .overridden
-            .iter()
-            .any(|name| name == "oss")
-            .then(|| store_default.clone());
+        let keys = StoreKeys::new(&context)?;
         let tokens = TokenKeeper::new(
             context.credentials,
             context.clock.clone(),
@@ -103,16 +87,11 @@ impl Api {
         Ok(Api {
             client,
             base,
-            store_override,
-            store_default,
-            store: Mutex::new(None),
+            keys,
             tokens,
             user_id: OnceLock::new(),
             mutations: Mutex::new(()),
-            trashed: Cache::builder()
-                .max_capacity(10_000)
-                .time_to_live(Duration::from_secs(24 * 3600))
-                .build(),
+            trashed: trash_memory(),
         })
     }
 
@@ -212,100 +191,70 @@ impl Api {
                 })
         };
         let request = request.class(call.class).bearer(token);
-        let answered = async {
-            let response = self.client.send(request).await?;
-            let status = response.status.as_u16();
-            let headers = response.headers.clone();
-            Ok((status, headers, response.bytes(ANSWER_LIMIT).await?))
-        }
-        .await;
-        let (status, headers, body) = match answered {
-            Ok(answer) => answer,
-            Err(error) => {
-                let error: crate::net::NetError = error;
-                let arrived = error.kind != NetErrorKind::Connect;
-                let error = DriveError::from(error);
-                return Err(if call.repeat == Repeat::Unsafe && arrived {
-                    error.retry(Retry::Never)
-                } else {
-                    error
-                });
-            }
-        };
-        let judged = judge(call.op, status, &headers, &body);
-        if judged.is_ok() {
-            self.client.breaker().heal();
-        }
-        judged.map_err(|error| {
-            if error.kind == ErrorKind::Risk {
-                let pause = match error.account {
-                    AccountEffect::CoolDown(pause) => pause,
-                    _ => BLOCK_PAUSE,
-                };
-                self.client.breaker().trip(pause, &error.message);
-            }
-            if call.repeat == Repeat::Unsafe && may_have_happened(&error) {
+        exchange(
+            &self.client,
+            request,
+            call.repeat,
+            |status, headers, body| judge(call.op, status, headers, body),
+        )
+        .await
+    }
+}
+
+/// What this process trashed is remembered for a day.
+pub fn trash_memory() -> Cache<NodeId, ()> {
+    Cache::builder()
+        .max_capacity(10_000)
+        .time_to_live(Duration::from_secs(24 * 3600))
+        .build()
+}
+
+/// Sends `request` once and has its answer judged by `read`. A sign of suspicion opens the
+/// account's breaker, an answer that is none closes it. What must not happen twice is not tried
+/// again unless it certainly did not happen.
+pub async fn exchange<T>(
+    client: &Client,
+    request: Request,
+    repeat: Repeat,
+    read: impl FnOnce(u16, &HeaderMap, &Bytes) -> Result<T>,
+) -> Result<T> {
+    let answered: Result<_, NetError> = async {
+        let response = client.send(request).await?;
+        let status = response.status.as_u16();
+        let headers = response.headers.clone();
+        Ok((status, headers, response.bytes(ANSWER_LIMIT).await?))
+    }
+    .await;
+    let (status, headers, body) = match answered {
+        Ok(answer) => answer,
+        Err(error) => {
+            let arrived = error.kind != NetErrorKind::Connect;
+            let error = DriveError::from(error);
+            return Err(if repeat == Repeat::Unsafe && arrived {
                 error.retry(Retry::Never)
             } else {
                 error
-            }
-        })
-    }
-
-    /// The object store's session key, fetched once in 50 minutes.
-    pub async fn store(&self) -> Result<Store> {
-        let now = self.client.clock().now_ms();
-        let mut kept = self.store.lock().await;
-        if let Some((store, _)) = kept.as_ref().filter(|(_, until)| now < *until) {
-            return Ok(store.clone());
+            });
         }
-        let answer = self
-            .get("upload_key", "/open/upload/get_token", &[])
-            .await?;
-        let data = match &answer["data"] {
-            Value::Array(list) => list.first().unwrap_or(&Value::Null),
-            data => data,
-        };
-        let part = |key: &str| {
-            decode::nonempty(&data[key])
-                .map(Secret::new)
-                .ok_or_else(|| DriveError::bad_answer("upload_key", format!("no {key}")))
-        };
-        let store = Store {
-            credentials: OssCredentials {
-                access_key_id: part("AccessKeyId")?,
-                access_key_secret: part("AccessKeySecret")?,
-                token: part("SecurityToken")?,
-            },
-            endpoint: self
-                .store_override
-                .clone()
-                .or_else(|| decode::nonempty(&data["endpoint"]))
-                .unwrap_or_else(|| self.store_default.clone()),
-        };
-        let minute = 60_000;
-        let until = decode::rfc3339_ms(&data["expiration"])
-            .or_else(|| decode::rfc3339_ms(&data["Expiration"]))
-            .map(|end| end.saturating_sub(minute))
-            // A clock that differs from the store's must not make every key look spent.
-            .filter(|end| *end > now.saturating_add(minute))
-            .unwrap_or(i64::MAX)
-            .min(now.saturating_add(KEY_LIFE_MS));
-        *kept = Some((store.clone(), until));
-        Ok(store)
+    };
+    let judged = read(status, &headers, &body);
+    if judged.is_ok() {
+        client.breaker().heal();
     }
-
-    /// Forgets a session key that the store refused.
-    pub async fn forget_store(&self, refused: &Store) {
-        let mut kept = self.store.lock().await;
-        let same = kept.as_ref().is_some_and(|(store, _)| {
-            store.credentials.access_key_id == refused.credentials.access_key_id
-                && store.credentials.token == refused.credentials.token
-        });
-        if same {
-            *kept = None;
+    judged.map_err(|error| {
+        if error.kind == ErrorKind::Risk {
+            let pause = match error.account {
+                AccountEffect::CoolDown(pause) => pause,
+                _ => BLOCK_PAUSE,
+            };
+            client.breaker().trip(pause, &error.message);
         }
-    }
+        if repeat == Repeat::Unsafe && may_have_happened(&error) {
+            error.retry(Retry::Never)
+        } else {
+            error
+        }
+    })
 }
 
 /// Whether a call with this error may have taken effect nevertheless: its answer was lost or

@@ -61,7 +61,7 @@ pub fn refusal(op: &str, code: &str, message: &str) -> DriveError {
 
 /// The first code of an envelope that is not zero, empty when there is none.
 pub fn code_of(answer: &Value) -> String {
-    ["code", "errno", "errNo", "errcode"]
+    ["code", "errno", "errNo", "errcode", "msg_code"]
         .into_iter()
         .map(|key| decode::text(&answer[key]))
         .find(|code| !matches!(code.as_str(), "" | "0" | "false"))

@@ -7,9 +7,10 @@ use std::time::Duration;
 use serde_json::Value;
 use sha1::{Digest, Sha1};
 
-use super::api::{Api, Repeat, may_have_happened};
-use super::list::{self, Entry};
+use super::api::may_have_happened;
+use super::door::{Door, Proof, Question};
 use super::names::RULES;
+use super::nodes::{self, Entry};
 use super::upload;
 use crate::drive::{
     Attempt, Conversation, DriveError, ErrorKind, Node, NodeKind, OnConflict, Result,
@@ -36,19 +37,19 @@ pub const RANGE_BYTES: u64 = 3 * LARGEST_RANGE;
 const HEAD: Kind = Kind::HeadSha1 { len: 128 << 10 };
 
 pub async fn attempt(
-    api: &Api,
+    door: &dyn Door,
     request: &UploadRequest,
     conversation: &Conversation<'_>,
 ) -> Result<Attempt> {
     let sha1 = conversation.digest(Kind::Sha1).await?;
-    check(api, request, conversation).await?;
-    Ok(match ask(api, request, conversation, &sha1).await? {
+    check(door, request, conversation).await?;
+    Ok(match ask(door, request, conversation, &sha1).await? {
         Outcome::Hit(node) => Attempt::Hit {
             node,
             decided_by: vec![Kind::Sha1],
         },
         Outcome::Miss(data) => {
-            Attempt::Miss(Some(upload::session_of(api, request, &sha1, &data).await?))
+            Attempt::Miss(Some(upload::session_of(door, request, &sha1, &data).await?))
         }
         Outcome::Refused => Attempt::Miss(None),
     })
@@ -68,7 +69,7 @@ pub enum Outcome {
 /// entry of the same name (section 7.7). Nothing is listed when the caller knows that the name is
 /// free: between this look and the init somebody may take it all the same.
 pub async fn check(
-    api: &Api,
+    door: &dyn Door,
     request: &UploadRequest,
     conversation: &Conversation<'_>,
 ) -> Result<()> {
@@ -85,12 +86,12 @@ pub async fn check(
     if conversation.name_is_free() {
         return Ok(());
     }
-    list::refuse_taken(api, &request.parent, &request.name, None).await
+    nodes::refuse_taken(door, &request.parent, &request.name, None).await
 }
 
 /// Asks with SHA-1 and size and answers challenges.
 pub async fn ask(
-    api: &Api,
+    door: &dyn Door,
     request: &UploadRequest,
     conversation: &Conversation<'_>,
     sha1: &str,
@@ -108,33 +109,21 @@ pub async fn ask(
     let mut proof: Option<Proof> = None;
     let (mut challenges, mut restarts, mut lost) = (0, 0, 0);
     loop {
-        let mut pairs = vec![
-            ("file_name", name.as_str()),
-            ("file_size", &size),
-            ("target", &target),
-            ("fileid", &fileid),
-            ("topupload", "0"),
-        ];
-        if !preid.is_empty() {
-            pairs.push(("preid", &preid));
-        }
-        if let Some(proof) = &proof {
-            pairs.push(("sign_key", &proof.key));
-            pairs.push(("sign_val", &proof.value));
-            if !proof.pick_code.is_empty() {
-                pairs.push(("pick_code", &proof.pick_code));
-            }
-        }
-        let path = "/open/upload/init";
-        let answer = api
-            .post("upload_init", path, "api", Repeat::Unsafe, &pairs)
-            .await;
+        let question = Question {
+            name: &name,
+            size: &size,
+            target: &target,
+            sha1: &fileid,
+            preid: &preid,
+            proof: proof.as_ref(),
+        };
+        let answer = door.init(&question).await;
         let answer = match answer {
             Ok(answer) => answer,
             // The file may exist already. Asking again is harmless: the same content under the
             // same name gives the same entry back (section 6.1).
             Err(error) if may_have_happened(&error) => {
-                if let Some(node) = find_uploaded(api, request, sha1).await? {
+                if let Some(node) = find_uploaded(door, request, sha1).await? {
                     return Ok(Outcome::Hit(node));
                 }
                 lost += 1;
@@ -152,7 +141,7 @@ pub async fn ask(
             }
             Err(error) => return Err(error),
         };
-        match Step::of(object(&answer["data"]))? {
+        match Step::of(object(&answer))? {
             Step::Challenge {
                 key,
                 range,
@@ -170,8 +159,8 @@ pub async fn ask(
                 });
             }
             Step::Hit { file_id, pick_code } if !file_id.is_empty() => {
-                let now = api.client.clock().now_ms();
-                return Ok(Outcome::Hit(list::build(Entry {
+                let now = door.client().clock().now_ms();
+                return Ok(Outcome::Hit(nodes::build(Entry {
                     id: file_id,
                     parent: request.parent.clone(),
                     name: &name,
@@ -184,8 +173,13 @@ pub async fn ask(
                     raw: None,
                 })));
             }
-            Step::Hit { .. } => {
-                return match find_uploaded(api, request, sha1).await? {
+            Step::Hit { pick_code, .. } => {
+                if !pick_code.is_empty()
+                    && let Some(node) = door.info_by_code(&pick_code).await?
+                {
+                    return Ok(Outcome::Hit(node));
+                }
+                return match find_uploaded(door, request, sha1).await? {
                     Some(node) => Ok(Outcome::Hit(node)),
                     None => Err(DriveError::bad_answer(
                         "upload_init",
@@ -193,7 +187,7 @@ pub async fn ask(
                     )),
                 };
             }
-            Step::Miss => return Ok(Outcome::Miss(object(&answer["data"]).clone())),
+            Step::Miss => return Ok(Outcome::Miss(object(&answer).clone())),
             // Start over once with fresh values (section 6.1).
             Step::Refused if restarts == 0 => {
                 restarts += 1;
@@ -202,12 +196,6 @@ pub async fn ask(
             Step::Refused => return Ok(Outcome::Refused),
         }
     }
-}
-
-struct Proof {
-    key: String,
-    value: String,
-    pick_code: String,
 }
 
 /// What an init answer says.
@@ -268,12 +256,16 @@ fn range_of(check: &str) -> Option<Range<u64>> {
 
 /// The file an earlier call with a lost answer made, by listing and hash. Listings may lag a
 /// second or two, so it is looked for three times.
-pub async fn find_uploaded(api: &Api, request: &UploadRequest, sha1: &str) -> Result<Option<Node>> {
+pub async fn find_uploaded(
+    door: &dyn Door,
+    request: &UploadRequest,
+    sha1: &str,
+) -> Result<Option<Node>> {
     for round in 0..3 {
         if round > 0 {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        let mut found = list::select(api, &request.parent, |node| {
+        let mut found = nodes::select(door, &request.parent, |node| {
             node.name == request.name
                 && node.size == request.size
                 && node

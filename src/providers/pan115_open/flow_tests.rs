@@ -142,12 +142,12 @@ impl BreakerStore for Store {
 }
 
 /// The sheet's `gen(1048577)` with its SHA-1 known.
-struct Gen;
+pub struct Gen;
 
-const SIZE: u64 = 1_048_577;
-const SHA1: &str = "58dfccb4d6714697adc5a71820a4a5c07c3443c3";
+pub const SIZE: u64 = 1_048_577;
+pub const SHA1: &str = "58dfccb4d6714697adc5a71820a4a5c07c3443c3";
 
-fn bytes(range: Range<u64>) -> Bytes {
+pub fn bytes(range: Range<u64>) -> Bytes {
     range
         .map(|i| ((31 * i + 7 * (i / 256) + 11) % 256) as u8)
         .collect()
@@ -212,7 +212,7 @@ async fn stand_in(known: bool) -> (Arc<dyn Drive>, Shared) {
     ((super::INFO.open)(context).unwrap(), shared)
 }
 
-fn request() -> UploadRequest {
+pub fn request() -> UploadRequest {
     UploadRequest {
         parent: NodeId::new("0"),
         name: "a.bin".to_owned(),

@@ -1,23 +1,15 @@
-//! Listings, stat, look-ups, quota, and the decoding of entries (sheet sections 4.2, 4.3, 4.10).
-
-use std::sync::Arc;
+//! Listings, stat, quota, and the decoding of entries (sheet sections 4.2, 4.3, 4.10).
 
 use serde_json::Value;
 
 use super::api::Api;
 use super::errors::is_empty;
-use super::names::RULES;
-use crate::drive::{
-    Cursor, DriveError, ErrorKind, Node, NodeId, NodeKind, Page, Quota, Result, decode, listed,
-};
-use crate::fingerprint::{Fingerprints, Kind, Origin};
+use super::nodes::{Entry, ROOT, build, is_hidden, same_dir, seconds};
+use crate::drive::{Cursor, DriveError, Node, NodeId, NodeKind, Page, Quota, Result, decode};
 use crate::net::Retry;
 
 /// The documented maximum (section 4.2).
 pub const PAGE_SIZE: u32 = 1150;
-
-/// The root's id.
-pub const ROOT: &str = "0";
 
 /// Follows an offset whose pages are in the directory's own order, because the wanted one is
 /// not supported there.
@@ -58,6 +50,21 @@ async fn ask(api: &Api, dir: &NodeId, offset: u64, own_order: bool, limit: u32) 
 }
 
 fn decode_page(answer: &Value, dir: &NodeId, offset: u64, own_order: bool) -> Result<Page> {
+    let (nodes, next) = page_of(answer, dir, offset, node)?;
+    let mark = if own_order { "~" } else { "" };
+    Ok(Page {
+        nodes,
+        next: next.map(|next| Cursor(format!("{next}{mark}"))),
+    })
+}
+
+/// The nodes of a listing that begins at `offset`, and where the next one begins.
+pub fn page_of(
+    answer: &Value,
+    dir: &NodeId,
+    offset: u64,
+    node: impl Fn(&Value, &NodeId) -> Result<Node>,
+) -> Result<(Vec<Node>, Option<u64>)> {
     same_dir(answer, dir)?;
     let entries = match &answer["data"] {
         Value::Array(entries) => entries.as_slice(),
@@ -79,110 +86,18 @@ fn decode_page(answer: &Value, dir: &NodeId, offset: u64, own_order: bool) -> Re
         .filter(|entry| !is_hidden(entry))
         .filter_map(|entry| node(entry, dir).ok())
         .collect();
-    let mark = if own_order { "~" } else { "" };
-    Ok(Page {
-        nodes,
-        next: more.then(|| Cursor(format!("{next}{mark}"))),
-    })
+    Ok((nodes, more.then_some(next)))
 }
 
-/// An unknown id is silently answered with the root (section 4.2).
-fn same_dir(answer: &Value, dir: &NodeId) -> Result<()> {
-    let last = decode::list(&answer["path"]).last().unwrap_or(&Value::Null);
-    let answered = [&answer["cid"], &last["cid"], &last["file_id"]]
-        .into_iter()
-        .find_map(decode::nonempty);
-    match answered {
-        Some(id) if id != dir.as_str() => Err(DriveError::not_found(format!("directory {dir}"))),
-        _ => Ok(()),
-    }
-}
-
-/// Unfinished uploads, trashed and purged entries (section 4.2).
-fn is_hidden(entry: &Value) -> bool {
-    matches!(decode::text(&entry["fta"]).as_str(), "0" | "2")
-        || matches!(decode::text(&entry["aid"]).as_str(), "7" | "120")
-}
-
-/// Every node of `dir` that `wanted` takes.
-pub async fn select(
-    api: &Api,
-    dir: &NodeId,
-    mut wanted: impl FnMut(&Node) -> bool,
-) -> Result<Vec<Node>> {
-    let mut found = Vec::new();
-    let mut cursor = None;
-    loop {
-        let page = page(api, dir, cursor).await?;
-        found.extend(page.nodes.into_iter().filter(|node| wanted(node)));
-        match page.next {
-            Some(next) => cursor = Some(next),
-            None => return Ok(found),
-        }
-    }
-}
-
-/// Fails with `Exists` when `dir` has an entry of that name other than `except`; with `NotFound`
-/// when there is no such directory.
-pub async fn refuse_taken(
-    api: &Api,
-    dir: &NodeId,
-    name: &str,
-    except: Option<&NodeId>,
-) -> Result<()> {
-    let taken = select(api, dir, |node| {
-        node.name == name && Some(&node.id) != except
-    })
-    .await?;
-    if taken.is_empty() {
-        Ok(())
-    } else {
-        Err(taken_error(name))
-    }
-}
-
-/// The name is taken.
-pub fn taken_error(name: &str) -> DriveError {
-    DriveError::new(ErrorKind::Exists, format!("{name:?} exists already"))
-}
-
-pub async fn stat(api: &Api, id: &NodeId) -> Result<Node> {
-    if id.as_str() == ROOT {
-        return Ok(root());
-    }
-    let answer = api
-        .get("stat", "/open/folder/get_info", &[("file_id", id.as_str())])
-        .await?;
-    let node = info(&answer, id)?;
-    // A trashed entry may still be found here; only the listing knows.
-    if api.trashed.contains_key(id) {
-        let there = select(api, &node.parent, |entry| entry.id == *id).await?;
-        if there.is_empty() {
-            return Err(DriveError::not_found(format!("node {id}")));
-        }
-        api.trashed.invalidate(id);
-    }
-    Ok(node)
-}
-
-fn root() -> Node {
-    Node {
-        id: NodeId::new(ROOT),
-        parent: NodeId::new(ROOT),
-        name: "root".to_owned(),
-        kind: NodeKind::Dir,
-        size: 0,
-        modified: 0,
-        created: 0,
-        version: String::new(),
-        fingerprints: Fingerprints::new(),
-        handle: None,
-        raw: None,
-    }
+/// A node by its id.
+pub async fn by_id(api: &Api, id: &NodeId) -> Result<Node> {
+    let pairs = [("file_id", id.as_str())];
+    let answer = api.get("stat", "/open/folder/get_info", &pairs).await?;
+    info(&answer, id)
 }
 
 /// The node of a `get_info` answer (section 4.3): an object, or a list of one.
-fn info(answer: &Value, id: &NodeId) -> Result<Node> {
+pub fn info(answer: &Value, id: &NodeId) -> Result<Node> {
     let data = match &answer["data"] {
         Value::Array(list) => list.first().unwrap_or(&Value::Null),
         data => data,
@@ -252,80 +167,6 @@ fn node(entry: &Value, dir: &NodeId) -> Result<Node> {
         handle: decode::nonempty(&entry["pc"]),
         raw: Some(entry),
     }))
-}
-
-/// What listings, stat and uploads tell of an entry.
-pub struct Entry<'a> {
-    pub id: String,
-    pub parent: NodeId,
-    /// As the provider spells it.
-    pub name: &'a str,
-    pub kind: NodeKind,
-    pub size: u64,
-    /// Milliseconds.
-    pub modified: i64,
-    /// Milliseconds.
-    pub created: i64,
-    pub sha1: &'a str,
-    pub handle: Option<String>,
-    pub raw: Option<&'a Value>,
-}
-
-/// The node of an entry.
-pub fn build(entry: Entry<'_>) -> Node {
-    let mut fingerprints = Fingerprints::new();
-    if entry.kind == NodeKind::File {
-        listed(
-            &mut fingerprints,
-            Kind::Sha1,
-            entry.sha1,
-            Origin::Provider,
-            super::INFO.key,
-        );
-    }
-    // The hash is the server's own and names the content; times also change with a rename.
-    let version = match fingerprints.get(Kind::Sha1) {
-        Some(sha1) => sha1.value.to_string(),
-        None => format!("{}-{}", entry.modified, entry.size),
-    };
-    Node {
-        id: NodeId::new(entry.id),
-        parent: entry.parent,
-        name: RULES.decode(entry.name),
-        kind: entry.kind,
-        size: entry.size,
-        modified: entry.modified,
-        created: if entry.created == 0 {
-            entry.modified
-        } else {
-            entry.created
-        },
-        version,
-        fingerprints,
-        handle: entry.handle,
-        raw: entry
-            .raw
-            .map(|raw| Arc::from(without_links(raw).to_string())),
-    }
-}
-
-/// Unix seconds, also as text or empty, as milliseconds.
-pub fn seconds(value: &Value) -> i64 {
-    decode::integer(value)
-        .and_then(|seconds| seconds.checked_mul(1000))
-        .filter(|ms| *ms > 0)
-        .unwrap_or(0)
-}
-
-/// The record without addresses that carry signatures.
-fn without_links(entry: &Value) -> Value {
-    let mut entry = entry.clone();
-    if let Some(fields) = entry.as_object_mut() {
-        for key in ["thumb", "thumb_url", "uo", "url"] {
-            fields.remove(key);
-        }
-    }
-    entry
 }
 
 pub async fn quota(api: &Api) -> Result<Quota> {

@@ -1,6 +1,8 @@
 use super::*;
 use serde_json::json;
 
+use crate::drive::ErrorKind;
+
 fn sample() -> Value {
     json!({"state":true,"message":"","code":0,"data":[
         {"fid":"2999000111222330000","aid":"1","pid":"0","fc":"0","fn":"docs",

@@ -1,12 +1,17 @@
-//! 115 through its open platform (sheet `115_open`, open mode).
+//! 115 through its open platform, or with the cookies of a web session (sheet `115_open`).
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `auth` | refresh of the single-use refresh token |
-//! | `login` | log-in by scanning a QR picture with the app |
-//! | `api` | calls with one mutation at a time, session keys of the object store |
+//! | `door` | what the two modes say differently |
+//! | `auth` | open mode: refresh of the single-use refresh token |
+//! | `login` | open mode: log-in by scanning a QR picture with the app |
+//! | `api` | how a call is sent; open mode: calls with one mutation at a time |
+//! | `official` | open mode: its names for what both do |
+//! | `list` | open mode: listings, stat, decoding of entries, quota |
+//! | `cookie` | cookie mode: its calls and their encodings |
 //! | `errors` | envelopes, block signals, codes |
-//! | `list` | listings, stat, decoding of entries, quota |
+//! | `nodes` | what an entry becomes, look-ups in directories |
+//! | `keys` | session keys of the object store |
 //! | `read` | download links and ranged reads |
 //! | `write` | mkdir, rename, move, copy, trash, restore |
 //! | `fast` | fast upload by SHA-1 with a proof of ownership |
@@ -15,11 +20,16 @@
 
 mod api;
 mod auth;
+mod cookie;
+mod door;
 mod errors;
 mod fast;
+mod keys;
 mod list;
 mod login;
 mod names;
+mod nodes;
+mod official;
 mod read;
 mod upload;
 mod write;
@@ -40,39 +50,70 @@ use crate::fingerprint::{Kind, Origin};
 use crate::net::ClassLimit;
 
 use api::Api;
+use door::Door;
 
 /// The registry's line.
 pub static INFO: ProviderInfo = ProviderInfo {
     key: "115_open",
-    display_name: "115 (open platform)",
-    auth_modes: &[AuthMode {
-        name: "official_oauth",
-        kind: "account",
-        fields: &[
-            FieldInfo {
-                name: "client_id",
-                required: false,
-                secret: false,
-                default: None,
-                help: "app id the tokens are made with; panfuse token login needs it, no other call does",
-            },
-            FieldInfo {
-                name: "refresh_token",
-                required: true,
-                secret: true,
-                default: None,
-                help: "refresh token from the authorization of an app at the 115 open platform; single-use, do not share it with another program; panfuse token login NAME --device gets one",
-            },
-            FieldInfo {
-                name: "access_token",
-                required: false,
-                secret: true,
-                default: None,
-                help: "a still valid access token, to save the first refresh",
-            },
-        ],
-        capabilities: &CAPABILITIES,
-    }],
+    display_name: "115",
+    auth_modes: &[
+        AuthMode {
+            name: "official_oauth",
+            kind: "account",
+            fields: &[
+                FieldInfo {
+                    name: "client_id",
+                    required: false,
+                    secret: false,
+                    default: None,
+                    help: "app id the tokens are made with; panfuse token login needs it, no other call does",
+                },
+                FieldInfo {
+                    name: "refresh_token",
+                    required: true,
+                    secret: true,
+                    default: None,
+                    help: "refresh token from the authorization of an app at the 115 open platform; single-use, do not share it with another program; panfuse token login NAME --device gets one",
+                },
+                FieldInfo {
+                    name: "access_token",
+                    required: false,
+                    secret: true,
+                    default: None,
+                    help: "a still valid access token, to save the first refresh",
+                },
+            ],
+            capabilities: &CAPABILITIES,
+        },
+        AuthMode {
+            name: "manual_cookie",
+            kind: "account",
+            fields: &[
+                FieldInfo {
+                    name: "download_key",
+                    required: false,
+                    secret: false,
+                    default: None,
+                    help: "only for a stand-in server: its 1024-bit RSA modulus in hex, in place of 115's own",
+                },
+                FieldInfo {
+                    name: "upload_key",
+                    required: false,
+                    secret: false,
+                    default: None,
+                    help: "only for a stand-in server: its public point on P-224 in hex (X and Y), in place of 115's own",
+                },
+                FieldInfo {
+                    name: "cookie",
+                    required: true,
+                    secret: true,
+                    default: None,
+                    help: "cookies of a signed-in 115 client: UID=...; CID=...; SEID=...; KID=...; best of a device kind that you do not use otherwise",
+                },
+            ],
+            capabilities: &cookie::CAPABILITIES,
+        },
+    ],
     endpoints: &[
         EndpointInfo {
             name: "api",
@@ -140,7 +181,7 @@ const LIMITS: &[ClassLimit] = &[
     },
 ];
 
-static CAPABILITIES: Capabilities = Capabilities {
+const OFFICIAL: Capabilities = Capabilities {
     gives: &[Gives {
         kind: Kind::Sha1,
         when: GivesWhen::AtList,
@@ -191,28 +232,34 @@ static CAPABILITIES: Capabilities = Capabilities {
     finds: crate::drive::Finds::NOTHING,
 };
 
+static CAPABILITIES: Capabilities = OFFICIAL;
+
 fn open(context: DriveContext) -> Result<Arc<dyn Drive>> {
-    if context.auth_mode != "official_oauth" {
-        return Err(DriveError::new(
-            ErrorKind::Invalid,
-            format!(
-                "profile {}: auth_mode {:?} is not offered; use official_oauth",
-                context.profile, context.auth_mode
-            ),
-        ));
-    }
-    let root = context
-        .root
-        .clone()
-        .unwrap_or_else(|| list::ROOT.to_owned());
+    let mode = INFO
+        .auth_modes
+        .iter()
+        .find(|mode| mode.name == context.auth_mode)
+        .ok_or_else(|| {
+            DriveError::new(
+                ErrorKind::Invalid,
+                format!(
+                    "profile {}: auth_mode {:?} is not offered; use official_oauth or manual_cookie",
+                    context.profile, context.auth_mode
+                ),
+            )
+        })?;
     // Profiles written for several providers say `root`.
-    let root = if root == "root" {
-        list::ROOT.to_owned()
-    } else {
-        root
+    let root = match context.root.as_deref() {
+        None | Some("root") => nodes::ROOT.to_owned(),
+        Some(root) => root.to_owned(),
+    };
+    let door: Box<dyn Door> = match mode.name {
+        "manual_cookie" => Box::new(cookie::open(context)?),
+        _ => Box::new(Api::new(context)?),
     };
     Ok(Arc::new(Pan115 {
-        api: Api::new(context)?,
+        capabilities: mode.capabilities,
+        door,
         root: NodeId::new(root),
         links: read::Links::new(),
     }))
@@ -220,15 +267,22 @@ fn open(context: DriveContext) -> Result<Arc<dyn Drive>> {
 
 /// One account.
 struct Pan115 {
-    api: Api,
+    capabilities: &'static Capabilities,
+    door: Box<dyn Door>,
     root: NodeId,
     links: read::Links,
+}
+
+impl Pan115 {
+    fn door(&self) -> &dyn Door {
+        self.door.as_ref()
+    }
 }
 
 #[async_trait]
 impl Drive for Pan115 {
     fn capabilities(&self) -> &Capabilities {
-        &CAPABILITIES
+        self.capabilities
     }
 
     fn root(&self) -> NodeId {
@@ -236,47 +290,47 @@ impl Drive for Pan115 {
     }
 
     fn account_id(&self) -> Option<String> {
-        self.api.account_id()
+        self.door.account_id()
     }
 
     async fn list(&self, dir: &NodeId, cursor: Option<Cursor>) -> Result<Page> {
-        list::page(&self.api, dir, cursor).await
+        self.door.page(dir, cursor).await
     }
 
     async fn stat(&self, id: &NodeId) -> Result<Node> {
-        list::stat(&self.api, id).await
+        nodes::stat(self.door(), id).await
     }
 
     async fn read(&self, node: &Node, range: Range<u64>) -> Result<ByteStream> {
-        self.links.read(&self.api, node, range).await
+        self.links.read(self.door(), node, range).await
     }
 
     async fn mkdir(&self, parent: &NodeId, name: &str) -> Result<Node> {
-        write::mkdir(&self.api, parent, name).await
+        write::mkdir(self.door(), parent, name).await
     }
 
     async fn rename(&self, node: &Node, name: &str) -> Result<Node> {
-        write::rename(&self.api, node, name).await
+        write::rename(self.door(), node, name).await
     }
 
     async fn move_to(&self, node: &Node, parent: &NodeId) -> Result<Node> {
-        write::move_to(&self.api, node, parent).await
+        write::move_to(self.door(), node, parent).await
     }
 
     async fn copy(&self, node: &Node, parent: &NodeId, name: &str) -> Result<Node> {
-        write::copy(&self.api, node, parent, name).await
+        write::copy(self.door(), node, parent, name).await
     }
 
     async fn trash(&self, node: &Node) -> Result<()> {
-        write::trash(&self.api, node).await
+        write::trash(self.door(), node).await
     }
 
     async fn restore(&self, node: &Node) -> Result<Node> {
-        write::restore(&self.api, node).await
+        write::restore(self.door(), node).await
     }
 
     async fn quota(&self) -> Result<Quota> {
-        list::quota(&self.api).await
+        self.door.quota().await
     }
 
     async fn fast_upload(
@@ -284,7 +338,7 @@ impl Drive for Pan115 {
         request: &UploadRequest,
         conversation: &Conversation<'_>,
     ) -> Result<Attempt> {
-        fast::attempt(&self.api, request, conversation).await
+        fast::attempt(self.door(), request, conversation).await
     }
 
     async fn open_upload(
@@ -292,7 +346,7 @@ impl Drive for Pan115 {
         request: &UploadRequest,
         conversation: &Conversation<'_>,
     ) -> Result<UploadSession> {
-        upload::open(&self.api, request, conversation).await
+        upload::open(self.door(), request, conversation).await
     }
 
     async fn resume_upload(
@@ -300,7 +354,7 @@ impl Drive for Pan115 {
         request: &UploadRequest,
         session: UploadSession,
     ) -> Result<Option<UploadSession>> {
-        upload::resume(&self.api, request, session).await
+        upload::resume(self.door(), request, session).await
     }
 
     async fn put_part(
@@ -309,7 +363,7 @@ impl Drive for Pan115 {
         number: u32,
         bytes: Bytes,
     ) -> Result<PartReceipt> {
-        upload::put_part(&self.api, session, number, bytes).await
+        upload::put_part(self.door(), session, number, bytes).await
     }
 
     async fn commit_upload(
@@ -318,11 +372,11 @@ impl Drive for Pan115 {
         session: &UploadSession,
         conversation: &Conversation<'_>,
     ) -> Result<Node> {
-        upload::commit(&self.api, request, session, conversation).await
+        upload::commit(self.door(), request, session, conversation).await
     }
 
     async fn abandon_upload(&self, session: &UploadSession) -> Result<()> {
-        upload::abandon(&self.api, session).await
+        upload::abandon(self.door(), session).await
     }
 }
 

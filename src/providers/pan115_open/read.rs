@@ -9,12 +9,12 @@ use moka::sync::Cache;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use super::api::{Api, Repeat};
-use super::list;
+use super::door::Door;
+use super::nodes;
 use crate::drive::{
     ByteStream, DriveError, ErrorKind, Node, NodeId, Ranged, Result, decode, get_range,
 };
-use crate::net::{Request, Retry};
+use crate::net::{Request, Retry, Secret};
 
 /// Links by file id. Asking often is a risk signal, so they are kept until they expire.
 pub struct Links {
@@ -26,6 +26,8 @@ struct Link {
     url: String,
     /// Milliseconds.
     expires: i64,
+    /// For links that want back what their answer set.
+    cookies: Option<Secret>,
     /// The connections this link allows at a time.
     slots: Option<Arc<Semaphore>>,
 }
@@ -46,10 +48,15 @@ impl Links {
         }
     }
 
-    pub async fn read(&self, api: &Api, node: &Node, range: Range<u64>) -> Result<ByteStream> {
+    pub async fn read(
+        &self,
+        door: &dyn Door,
+        node: &Node,
+        range: Range<u64>,
+    ) -> Result<ByteStream> {
         let mut renewed = false;
         loop {
-            let link = self.link(api, node).await?;
+            let link = self.link(door, node).await?;
             let slot = match &link.slots {
                 None => None,
                 Some(slots) => {
@@ -66,8 +73,11 @@ impl Links {
                     }
                 }
             };
-            let request = Request::get("download", &link.url).class("download");
-            let refused = match get_range(&api.client, request, &range).await? {
+            let mut request = Request::get("download", &link.url).class("download");
+            if let Some(cookies) = &link.cookies {
+                request = request.header("cookie", cookies.expose());
+            }
+            let refused = match get_range(door.client(), request, &range).await? {
                 Ranged::Body(stream) => {
                     return Ok(Box::pin(stream.map(move |piece| {
                         let _held_to_the_end = &slot;
@@ -97,8 +107,8 @@ impl Links {
         }
     }
 
-    async fn link(&self, api: &Api, node: &Node) -> Result<Link> {
-        let now = api.client.clock().now_ms();
+    async fn link(&self, door: &dyn Door, node: &Node) -> Result<Link> {
+        let now = door.client().clock().now_ms();
         if let Some(link) = self
             .by_file
             .get(&node.id)
@@ -108,22 +118,13 @@ impl Links {
         }
         let pick_code = match node.handle.clone().filter(|code| !code.is_empty()) {
             Some(code) => code,
-            None => list::stat(api, &node.id)
+            None => nodes::stat(door, &node.id)
                 .await?
                 .handle
                 .ok_or_else(|| DriveError::bad_answer("stat", "no pick_code"))?,
         };
-        let answer = api
-            .post(
-                "download_link",
-                "/open/ufile/downurl",
-                "link",
-                Repeat::Safe,
-                &[("pick_code", &pick_code)],
-            )
-            .await?;
-        let url = link_of(&answer["data"], &node.id)
-            .ok_or_else(|| DriveError::not_found(format!("the content of file {}", node.id)))?;
+        let address = door.link(&node.id, &pick_code).await?;
+        let url = address.url;
         let link = Link {
             expires: parameter(&url, "t")
                 .and_then(|t| t.parse::<i64>().ok())
@@ -134,6 +135,10 @@ impl Links {
                 .and_then(|c| c.parse::<usize>().ok())
                 .filter(|c| (1..=64).contains(c))
                 .map(|c| Arc::new(Semaphore::new(c))),
+            // The account's own cookies go nowhere else, and these only where they are wanted.
+            cookies: address
+                .cookies
+                .filter(|_| parameter(&url, "f").as_deref() == Some("3")),
             url,
         };
         self.by_file.insert(node.id.clone(), link.clone());
@@ -143,7 +148,7 @@ impl Links {
 
 /// The link of a file: entries are keyed by file id, the address is nested, or `false` and
 /// `[]` where there is none.
-fn link_of(data: &Value, id: &NodeId) -> Option<String> {
+pub fn link_of(data: &Value, id: &NodeId) -> Option<String> {
     let entry = match data {
         Value::Object(entries) => entries
             .get(id.as_str())

@@ -8,11 +8,12 @@ use reqwest::header::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::api::{Api, Repeat, may_have_happened};
+use super::api::may_have_happened;
+use super::door::{Door, Task};
 use super::errors::judge;
 use super::fast::{self, Outcome, find_uploaded, object, target_of};
-use super::list::{self, Entry};
 use super::names::RULES;
+use super::nodes::{self, Entry};
 use super::write;
 use crate::drive::{
     AccountEffect, Conversation, DriveError, ErrorKind, Node, NodeId, NodeKind, PartReceipt,
@@ -82,14 +83,14 @@ impl State {
 }
 
 pub async fn open(
-    api: &Api,
+    door: &dyn Door,
     request: &UploadRequest,
     conversation: &Conversation<'_>,
 ) -> Result<UploadSession> {
     let sha1 = conversation.digest(Kind::Sha1).await?;
-    fast::check(api, request, conversation).await?;
-    match fast::ask(api, request, conversation, &sha1).await? {
-        Outcome::Miss(data) => session_of(api, request, &sha1, &data).await,
+    fast::check(door, request, conversation).await?;
+    match fast::ask(door, request, conversation, &sha1).await? {
+        Outcome::Miss(data) => session_of(door, request, &sha1, &data).await,
         // Every upload begins with the question; here it was answered with yes.
         Outcome::Hit(node) => Ok(done_session(request, &sha1, node.id.as_str())),
         Outcome::Refused => Err(DriveError::new(
@@ -124,7 +125,7 @@ fn done_session(request: &UploadRequest, sha1: &str, id: &str) -> UploadSession 
 
 /// The session that the data of an init answer opens.
 pub async fn session_of(
-    api: &Api,
+    door: &dyn Door,
     request: &UploadRequest,
     sha1: &str,
     data: &Value,
@@ -141,7 +142,7 @@ pub async fn session_of(
     if request.size > 0 {
         state.upload_id = retry(patience(), || {
             // Without `sequential` the callback has no hash and 115 refuses the file.
-            with_store(api, &state, |object, key| async move {
+            with_store(door, &state, |object, key| async move {
                 object.initiate(&key, true).await
             })
         })
@@ -151,13 +152,13 @@ pub async fn session_of(
 }
 
 pub async fn resume(
-    api: &Api,
+    door: &dyn Door,
     request: &UploadRequest,
     mut session: UploadSession,
 ) -> Result<Option<UploadSession>> {
     let mut state = State::of(&session)?;
     if let Some(id) = &state.done {
-        return match list::stat(api, &NodeId::new(id.as_str())).await {
+        return match nodes::stat(door, &NodeId::new(id.as_str())).await {
             Ok(_) => Ok(Some(session)),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -165,46 +166,36 @@ pub async fn resume(
     }
     let size = state.size.to_string();
     let fileid = state.sha1.to_ascii_uppercase();
-    let answer = api
-        .post(
-            "upload_resume",
-            "/open/upload/resume",
-            "api",
-            Repeat::Safe,
-            &[
-                ("pick_code", &state.pick_code),
-                ("target", &state.target),
-                ("fileid", &fileid),
-                ("file_size", &size),
-            ],
-        )
-        .await;
+    let task = Task {
+        pick_code: &state.pick_code,
+        target: &state.target,
+        sha1: &fileid,
+        size: &size,
+    };
+    let answer = door.upload_task(&task).await;
     let (bucket, key) = (state.bucket.clone(), state.object.clone());
     match answer {
         // The old callback stays when the answer brings none.
         Ok(answer) => {
             let mut fresh = state.clone();
-            if fresh
-                .adopt("upload_resume", object(&answer["data"]))
-                .is_ok()
-            {
+            if fresh.adopt("upload_resume", object(&answer)).is_ok() {
                 state = fresh;
             }
         }
         Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Invalid) => {
-            return gone(api, request, &state).await;
+            return gone(door, request, &state).await;
         }
         // An unknown refusal of the task is no reason to give up parts that the store has.
         Err(error) if error.kind == ErrorKind::Provider && error.code.is_some() => {}
         Err(error) => return Err(error),
     }
     if (&bucket, &key) != (&state.bucket, &state.object) {
-        return gone(api, request, &state).await;
+        return gone(door, request, &state).await;
     }
     session.accepted.clear();
     if !state.upload_id.is_empty() {
         let listed = retry(patience(), || {
-            with_store(api, &state, |object, key| {
+            with_store(door, &state, |object, key| {
                 let id = state.upload_id.clone();
                 async move { object.list_parts(&key, &id).await }
             })
@@ -213,7 +204,7 @@ pub async fn resume(
         let parts = match listed {
             Ok(parts) => parts,
             Err(error) if error.kind == ErrorKind::NotFound => {
-                return gone(api, request, &state).await;
+                return gone(door, request, &state).await;
             }
             Err(error) => return Err(error),
         };
@@ -231,13 +222,17 @@ pub async fn resume(
 }
 
 /// An upload that the server does not know any more: perhaps because it is complete.
-async fn gone(api: &Api, request: &UploadRequest, state: &State) -> Result<Option<UploadSession>> {
-    let found = find_uploaded(api, request, &state.sha1).await?;
+async fn gone(
+    door: &dyn Door,
+    request: &UploadRequest,
+    state: &State,
+) -> Result<Option<UploadSession>> {
+    let found = find_uploaded(door, request, &state.sha1).await?;
     Ok(found.map(|node| done_session(request, &state.sha1, node.id.as_str())))
 }
 
 pub async fn put_part(
-    api: &Api,
+    door: &dyn Door,
     session: &UploadSession,
     number: u32,
     bytes: Bytes,
@@ -250,7 +245,7 @@ pub async fn put_part(
             tag: String::new(),
         });
     }
-    with_store(api, &state, |object, key| {
+    with_store(door, &state, |object, key| {
         let (id, bytes) = (state.upload_id.clone(), bytes.clone());
         async move { object.put_part(&key, &id, number, bytes).await }
     })
@@ -258,18 +253,18 @@ pub async fn put_part(
 }
 
 pub async fn commit(
-    api: &Api,
+    door: &dyn Door,
     request: &UploadRequest,
     session: &UploadSession,
     conversation: &Conversation<'_>,
 ) -> Result<Node> {
     let state = State::of(session)?;
     if let Some(id) = &state.done {
-        return list::stat(api, &NodeId::new(id.as_str())).await;
+        return nodes::stat(door, &NodeId::new(id.as_str())).await;
     }
     let answered = async {
         if state.upload_id.is_empty() {
-            return with_store(api, &state, |object, key| {
+            return with_store(door, &state, |object, key| {
                 let state = &state;
                 async move {
                     let callback = Some(state.callback());
@@ -278,8 +273,8 @@ pub async fn commit(
             })
             .await;
         }
-        let parts = parts_of(api, session, &state).await?;
-        with_store(api, &state, |object, key| {
+        let parts = parts_of(door, session, &state).await?;
+        with_store(door, &state, |object, key| {
             let (state, parts) = (&state, &parts);
             async move {
                 let callback = Some(state.callback());
@@ -293,7 +288,7 @@ pub async fn commit(
     .await;
     let error = match answered {
         Ok(body) => match judge("commit", 200, &HeaderMap::new(), &body) {
-            Ok(answer) => match finished(api, request, &state, object(&answer["data"])).await {
+            Ok(answer) => match finished(door, request, &state, object(&answer["data"])).await {
                 Err(error) if error.kind == ErrorKind::BadAnswer => error,
                 other => return other,
             },
@@ -307,12 +302,12 @@ pub async fn commit(
         return Err(error);
     }
     // An earlier commit may have succeeded without our hearing of it.
-    if let Some(node) = find_uploaded(api, request, &state.sha1).await? {
+    if let Some(node) = find_uploaded(door, request, &state.sha1).await? {
         return Ok(node);
     }
     if unheard || complete {
         // 115 has the object but was not told: the question is usually a hit now (7.4).
-        if let Ok(Outcome::Hit(node)) = fast::ask(api, request, conversation, &state.sha1).await {
+        if let Ok(Outcome::Hit(node)) = fast::ask(door, request, conversation, &state.sha1).await {
             return Ok(node);
         }
     }
@@ -320,7 +315,11 @@ pub async fn commit(
 }
 
 /// The receipts of every part: the session's, or the store's where some are missing.
-async fn parts_of(api: &Api, session: &UploadSession, state: &State) -> Result<Vec<PartReceipt>> {
+async fn parts_of(
+    door: &dyn Door,
+    session: &UploadSession,
+    state: &State,
+) -> Result<Vec<PartReceipt>> {
     let complete = |parts: &[PartReceipt]| {
         parts.iter().all(|part| !part.tag.is_empty())
             && parts.iter().map(|part| part.size).sum::<u64>() == state.size
@@ -330,7 +329,7 @@ async fn parts_of(api: &Api, session: &UploadSession, state: &State) -> Result<V
         return Ok(session.accepted.clone());
     }
     let parts = retry(patience(), || {
-        with_store(api, state, |object, key| async move {
+        with_store(door, state, |object, key| async move {
             object.list_parts(&key, &state.upload_id).await
         })
     })
@@ -346,28 +345,33 @@ async fn parts_of(api: &Api, session: &UploadSession, state: &State) -> Result<V
 }
 
 /// The node that the callback's answer tells of (section 7.4).
-async fn finished(api: &Api, request: &UploadRequest, state: &State, data: &Value) -> Result<Node> {
+async fn finished(
+    door: &dyn Door,
+    request: &UploadRequest,
+    state: &State,
+    data: &Value,
+) -> Result<Node> {
     let id = decode::nonempty(&data["file_id"])
         .filter(|id| id != "0")
         .ok_or_else(|| DriveError::bad_answer("commit", "no file_id"))?;
     let sha1 = decode::nonempty(&data["sha1"]).unwrap_or_else(|| state.sha1.clone());
     let size = decode::unsigned(&data["file_size"]).unwrap_or(state.size);
     if !sha1.eq_ignore_ascii_case(&state.sha1) || size != state.size {
-        write::trash_id(api, &NodeId::new(id), &request.parent).await?;
+        write::trash_id(door, &NodeId::new(id), &request.parent).await?;
         return Err(DriveError::new(
             ErrorKind::Verification,
             "commit: the provider stored other bytes than were hashed; they are in its trash",
         ));
     }
-    let modified = match list::seconds(&data["file_ptime"]) {
-        0 => api.client.clock().now_ms(),
+    let modified = match nodes::seconds(&data["file_ptime"]) {
+        0 => door.client().clock().now_ms(),
         time => time,
     };
     let name = match decode::nonempty(&data["file_name"]) {
         Some(name) => name,
         None => RULES.encode(&request.name)?,
     };
-    Ok(list::build(Entry {
+    Ok(nodes::build(Entry {
         id,
         parent: request.parent.clone(),
         name: &name,
@@ -381,17 +385,17 @@ async fn finished(api: &Api, request: &UploadRequest, state: &State, data: &Valu
     }))
 }
 
-pub async fn abandon(api: &Api, session: &UploadSession) -> Result<()> {
+pub async fn abandon(door: &dyn Door, session: &UploadSession) -> Result<()> {
     let state = State::of(session)?;
     if let Some(id) = &state.done {
         let (id, parent) = (NodeId::new(id.as_str()), NodeId::new(state.parent.as_str()));
-        return write::trash_id(api, &id, &parent).await;
+        return write::trash_id(door, &id, &parent).await;
     }
     if state.upload_id.is_empty() {
         return Ok(());
     }
     retry(patience(), || {
-        with_store(api, &state, |object, key| {
+        with_store(door, &state, |object, key| {
             let id = state.upload_id.clone();
             async move { object.abort(&key, &id).await }
         })
@@ -400,23 +404,23 @@ pub async fn abandon(api: &Api, session: &UploadSession) -> Result<()> {
 }
 
 /// Runs `work` on the object with a session key, once more with a new one when it is refused.
-async fn with_store<T, F, Fut>(api: &Api, state: &State, work: F) -> Result<T>
+async fn with_store<T, F, Fut>(door: &dyn Door, state: &State, work: F) -> Result<T>
 where
     F: Fn(OssUpload, OssCredentials) -> Fut,
     Fut: Future<Output = Result<T>>,
 {
     let mut renewed = false;
     loop {
-        let store = api.store().await?;
+        let store = door.keys().current(door).await?;
         let object = OssUpload::new(
-            api.client.clone(),
+            door.client().clone(),
             &store.endpoint,
             &state.bucket,
             &state.object,
         )?;
         match work(object, store.credentials.clone()).await {
             Err(error) if error.account == AccountEffect::Refresh => {
-                api.forget_store(&store).await;
+                door.keys().forget(&store).await;
                 if renewed {
                     return Err(error.effect(AccountEffect::None));
                 }

@@ -7,44 +7,41 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::api::{Api, Repeat, may_have_happened};
+use super::api::may_have_happened;
+use super::door::Door;
 use super::errors::{code_of, message_of, refusal};
-use super::list::{self, Entry};
 use super::names::{RULES, extension};
+use super::nodes::{self, Entry};
 use crate::drive::{DriveError, ErrorKind, Node, NodeId, NodeKind, Result, decode};
 use crate::fingerprint::Kind;
 
 /// Moves and copies of big trees go on behind; their result is waited for this many seconds.
 const ROUNDS: u32 = 10;
 
-pub async fn mkdir(api: &Api, parent: &NodeId, name: &str) -> Result<Node> {
+pub async fn mkdir(door: &dyn Door, parent: &NodeId, name: &str) -> Result<Node> {
     let encoded = RULES.encode(name)?;
-    list::refuse_taken(api, parent, name, None).await?;
-    let pairs = [("pid", parent.as_str()), ("file_name", &encoded)];
-    let path = "/open/folder/add";
-    let answer = match api.post("mkdir", path, "api", Repeat::Unsafe, &pairs).await {
+    nodes::refuse_taken(door, parent, name, None).await?;
+    let answer = match door.make_dir(parent, &encoded).await {
         Ok(answer) => answer,
         Err(error) if may_have_happened(&error) => {
             // The name was free before: what has it now is ours.
-            let made = made_dir(api, parent, name).await?;
+            let made = made_dir(door, parent, name).await?;
             return made.ok_or(error);
         }
         Err(error) => return Err(error),
     };
-    let data = &answer["data"];
-    let Some(id) = decode::nonempty(&data["file_id"]).or_else(|| decode::nonempty(&data["cid"]))
-    else {
-        let made = made_dir(api, parent, name).await?;
+    let Some(id) = answer.id else {
+        let made = made_dir(door, parent, name).await?;
         return made.ok_or_else(|| DriveError::bad_answer("mkdir", "no file_id"));
     };
-    let stored = decode::nonempty(&data["file_name"]).unwrap_or_else(|| encoded.clone());
+    let stored = answer.name.unwrap_or_else(|| encoded.clone());
     // A spelling of the answer's own must not cost the directory: the node decides.
-    if stored != encoded && list::stat(api, &NodeId::new(id.as_str())).await?.name != name {
-        trash_id(api, &NodeId::new(id), parent).await?;
-        return Err(list::taken_error(name));
+    if stored != encoded && nodes::stat(door, &NodeId::new(id.as_str())).await?.name != name {
+        trash_id(door, &NodeId::new(id), parent).await?;
+        return Err(nodes::taken_error(name));
     }
-    let now = api.client.clock().now_ms();
-    Ok(list::build(Entry {
+    let now = door.client().clock().now_ms();
+    Ok(nodes::build(Entry {
         id,
         parent: parent.clone(),
         name: &encoded,
@@ -58,12 +55,12 @@ pub async fn mkdir(api: &Api, parent: &NodeId, name: &str) -> Result<Node> {
     }))
 }
 
-async fn made_dir(api: &Api, parent: &NodeId, name: &str) -> Result<Option<Node>> {
+async fn made_dir(door: &dyn Door, parent: &NodeId, name: &str) -> Result<Option<Node>> {
     for round in 0..3 {
         if round > 0 {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        let found = list::select(api, parent, |node| node.is_dir() && node.name == name).await?;
+        let found = nodes::select(door, parent, |node| node.is_dir() && node.name == name).await?;
         if let Some(node) = found.into_iter().next() {
             return Ok(Some(node));
         }
@@ -71,23 +68,23 @@ async fn made_dir(api: &Api, parent: &NodeId, name: &str) -> Result<Option<Node>
     Ok(None)
 }
 
-pub async fn rename(api: &Api, node: &Node, name: &str) -> Result<Node> {
+pub async fn rename(door: &dyn Door, node: &Node, name: &str) -> Result<Node> {
     let encoded = RULES.encode(name)?;
     let old = RULES.encode(&node.name)?;
     if encoded == old {
-        return list::stat(api, &node.id).await;
+        return nodes::stat(door, &node.id).await;
     }
     if !node.is_dir() && extension(&encoded) != extension(&old) {
         return Err(DriveError::unsupported("changing the extension of a file"));
     }
-    list::refuse_taken(api, &node.parent, name, Some(&node.id)).await?;
+    nodes::refuse_taken(door, &node.parent, name, Some(&node.id)).await?;
     // A rename of something deleted reports success (section 4.6).
-    let now = list::stat(api, &node.id).await?;
-    let stored = set_name(api, &node.id, &encoded).await?;
+    let now = nodes::stat(door, &node.id).await?;
+    let stored = door.set_name(&node.id, &encoded).await?;
     let stored = match stored {
         Some(stored) if stored == encoded => stored,
         // Missing, or perhaps only spelled in another way: the node decides.
-        _ => RULES.encode(&list::stat(api, &node.id).await?.name)?,
+        _ => RULES.encode(&nodes::stat(door, &node.id).await?.name)?,
     };
     if stored == encoded {
         return Ok(Node {
@@ -96,9 +93,9 @@ pub async fn rename(api: &Api, node: &Node, name: &str) -> Result<Node> {
         });
     }
     // A numbered name, or the extension was put back: neither is what was asked for.
-    set_name(api, &node.id, &old).await?;
+    door.set_name(&node.id, &old).await?;
     if extension(&stored) == extension(&encoded) && stored != old {
-        Err(list::taken_error(name))
+        Err(nodes::taken_error(name))
     } else {
         Err(DriveError::new(
             ErrorKind::Unsupported,
@@ -107,46 +104,30 @@ pub async fn rename(api: &Api, node: &Node, name: &str) -> Result<Node> {
     }
 }
 
-/// Gives a node a name; the name that is stored now, where the answer tells it.
-async fn set_name(api: &Api, id: &NodeId, encoded: &str) -> Result<Option<String>> {
-    let pairs = [("file_id", id.as_str()), ("file_name", encoded)];
-    let path = "/open/ufile/update";
-    let answer = api
-        .post("rename", path, "api", Repeat::Safe, &pairs)
-        .await?;
-    Ok(decode::nonempty(&answer["data"]["file_name"]))
-}
-
-pub async fn move_to(api: &Api, node: &Node, parent: &NodeId) -> Result<Node> {
+pub async fn move_to(door: &dyn Door, node: &Node, parent: &NodeId) -> Result<Node> {
     // Listing the target also proves that it exists: a move elsewhere loses the node.
-    list::refuse_taken(api, parent, &node.name, Some(&node.id)).await?;
-    let before = list::stat(api, &node.id).await?;
+    nodes::refuse_taken(door, parent, &node.name, Some(&node.id)).await?;
+    let before = nodes::stat(door, &node.id).await?;
     if before.parent == *parent {
         return Ok(before);
     }
-    send_move(api, &node.id, parent).await?;
-    let after = settled(api, &node.id, parent).await?;
+    door.send_move(&node.id, parent).await?;
+    let after = settled(door, &node.id, parent).await?;
     if after.name == before.name {
         return Ok(after);
     }
     // Somebody took the name meanwhile and ours was numbered: back to where it was.
-    list::require_dir(api, &before.parent).await?;
-    send_move(api, &node.id, &before.parent).await?;
-    set_name(api, &node.id, &RULES.encode(&before.name)?).await?;
-    Err(list::taken_error(&node.name))
-}
-
-async fn send_move(api: &Api, id: &NodeId, parent: &NodeId) -> Result<()> {
-    let pairs = [("file_ids", id.as_str()), ("to_cid", parent.as_str())];
-    api.mutate("move", "/open/ufile/move", Repeat::Safe, &pairs)
+    door.require_dir(&before.parent).await?;
+    door.send_move(&node.id, &before.parent).await?;
+    door.set_name(&node.id, &RULES.encode(&before.name)?)
         .await?;
-    Ok(())
+    Err(nodes::taken_error(&node.name))
 }
 
 /// The node once it is seen in `parent`.
-async fn settled(api: &Api, id: &NodeId, parent: &NodeId) -> Result<Node> {
+async fn settled(door: &dyn Door, id: &NodeId, parent: &NodeId) -> Result<Node> {
     for _ in 0..ROUNDS {
-        let node = list::stat(api, id).await?;
+        let node = nodes::stat(door, id).await?;
         if node.parent == *parent {
             return Ok(node);
         }
@@ -158,7 +139,7 @@ async fn settled(api: &Api, id: &NodeId, parent: &NodeId) -> Result<Node> {
     ))
 }
 
-pub async fn copy(api: &Api, node: &Node, parent: &NodeId, name: &str) -> Result<Node> {
+pub async fn copy(door: &dyn Door, node: &Node, parent: &NodeId, name: &str) -> Result<Node> {
     if node.is_dir() || name != node.name || *parent == node.parent {
         return Err(DriveError::unsupported(
             "a server-side copy under another name or in the same directory",
@@ -172,20 +153,11 @@ pub async fn copy(api: &Api, node: &Node, parent: &NodeId, name: &str) -> Result
                 && entry.fingerprints.get(Kind::Sha1).map(|known| &known.value)
                     == node.fingerprints.get(Kind::Sha1).map(|known| &known.value))
     };
-    let before = list::select(api, parent, same).await?;
+    let before = nodes::select(door, parent, same).await?;
     if before.iter().any(|entry| entry.name == name) {
-        return Err(list::taken_error(name));
+        return Err(nodes::taken_error(name));
     }
-    let pairs = [
-        ("pid", parent.as_str()),
-        ("file_id", node.id.as_str()),
-        // Which of the two spellings counts is not known (section 4.7); 1 refuses duplicates.
-        ("nodupli", "1"),
-        ("no_dupli", "1"),
-    ];
-    let sent = api
-        .mutate("copy", "/open/ufile/copy", Repeat::Unsafe, &pairs)
-        .await;
+    let sent = door.send_copy(&node.id, parent).await;
     let lost = match sent {
         Ok(_) => None,
         Err(error) if may_have_happened(&error) => Some(error),
@@ -196,15 +168,15 @@ pub async fn copy(api: &Api, node: &Node, parent: &NodeId, name: &str) -> Result
         if round > 0 {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        let now = list::select(api, parent, same).await?;
+        let now = nodes::select(door, parent, same).await?;
         let mut new = now
             .into_iter()
             .filter(|entry| before.iter().all(|old| old.id != entry.id));
         match new.next() {
             Some(copied) if copied.name == name => return Ok(copied),
             Some(numbered) if is_numbered(&numbered.name, name) => {
-                trash_id(api, &numbered.id, parent).await?;
-                return Err(list::taken_error(name));
+                trash_id(door, &numbered.id, parent).await?;
+                return Err(nodes::taken_error(name));
             }
             _ => {}
         }
@@ -229,31 +201,28 @@ fn is_numbered(name: &str, wanted: &str) -> bool {
         .is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
-pub async fn trash(api: &Api, node: &Node) -> Result<()> {
-    trash_id(api, &node.id, &node.parent).await
+pub async fn trash(door: &dyn Door, node: &Node) -> Result<()> {
+    trash_id(door, &node.id, &node.parent).await
 }
 
 /// Trashes by id; what is gone already is a success.
-pub async fn trash_id(api: &Api, id: &NodeId, parent: &NodeId) -> Result<()> {
-    let pairs = [("file_ids", id.as_str()), ("parent_id", parent.as_str())];
-    let sent = api
-        .mutate("trash", "/open/ufile/delete", Repeat::Safe, &pairs)
-        .await;
+pub async fn trash_id(door: &dyn Door, id: &NodeId, parent: &NodeId) -> Result<()> {
+    let sent = door.send_trash(id, parent).await;
     match sent {
         Ok(_) => {}
         Err(error) if error.kind == ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    api.trashed.insert(id.clone(), ());
+    door.trashed().insert(id.clone(), ());
     Ok(())
 }
 
 /// Brings a node back. Trash entries carry the node's id in the sheet's sample; where a server
 /// numbers them by itself the entry is found by its pick code.
-pub async fn restore(api: &Api, node: &Node) -> Result<Node> {
-    if let Err(error) = revert(api, node.id.as_str()).await {
-        match entry_of(api, node).await? {
-            Some(entry) if entry != node.id.as_str() => revert(api, &entry).await?,
+pub async fn restore(door: &dyn Door, node: &Node) -> Result<Node> {
+    if let Err(error) = door.revert(node.id.as_str()).await {
+        match entry_of(door, node).await? {
+            Some(entry) if entry != node.id.as_str() => door.revert(&entry).await?,
             Some(_) => return Err(error),
             // Not in the trash: perhaps an earlier call brought it back.
             None => {}
@@ -263,33 +232,21 @@ pub async fn restore(api: &Api, node: &Node) -> Result<Node> {
         if round > 0 {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        let mut back = list::select(api, &node.parent, |entry| {
+        let mut back = nodes::select(door, &node.parent, |entry| {
             entry.id == node.id || (entry.handle.is_some() && entry.handle == node.handle)
         })
         .await?;
         if let Some(back) = back.pop() {
-            api.trashed.invalidate(&node.id);
+            door.trashed().invalidate(&node.id);
             return Ok(back);
         }
     }
     Err(DriveError::not_found(format!("trashed node {}", node.id)))
 }
 
-async fn revert(api: &Api, entry: &str) -> Result<()> {
-    let answer = api
-        .mutate(
-            "restore",
-            "/open/rb/revert",
-            Repeat::Safe,
-            &[("tid", entry)],
-        )
-        .await?;
-    reverted(&answer["data"], entry)
-}
-
 /// The verdict on one entry of a restore; an answer without one counts as done and is checked
 /// by looking for the node.
-fn reverted(data: &Value, entry: &str) -> Result<()> {
+pub fn reverted(data: &Value, entry: &str) -> Result<()> {
     let told = &data[entry];
     if told.is_object() && !decode::flag(&told["state"]) {
         return Err(refusal("restore", &code_of(told), &message_of(told)));
@@ -298,28 +255,17 @@ fn reverted(data: &Value, entry: &str) -> Result<()> {
 }
 
 /// The id of the trash entry that holds `node`.
-async fn entry_of(api: &Api, node: &Node) -> Result<Option<String>> {
+async fn entry_of(door: &dyn Door, node: &Node) -> Result<Option<String>> {
     let mut offset = 0_u64;
     loop {
-        let text = offset.to_string();
-        let pairs = [("limit", "200"), ("offset", text.as_str())];
-        let answer = api.get("trash_list", "/open/rb/list", &pairs).await?;
-        let Some(fields) = answer["data"].as_object() else {
-            return Ok(None);
-        };
-        // Entries stand beside `offset`, `limit`, `count` and `rb_pass`.
-        let entries: Vec<(&String, &Value)> =
-            fields.iter().filter(|(_, v)| v.is_object()).collect();
-        for (key, entry) in &entries {
-            let id = decode::nonempty(&entry["id"]).unwrap_or_else(|| (*key).clone());
-            let code = decode::nonempty(&entry["pick_code"]);
-            if id == node.id.as_str() || (code.is_some() && code == node.handle) {
-                return Ok(Some(id));
+        let bin = door.bin(offset).await?;
+        for (id, code) in &bin.entries {
+            if id == node.id.as_str() || (code.is_some() && *code == node.handle) {
+                return Ok(Some(id.clone()));
             }
         }
-        offset = offset.saturating_add(entries.len() as u64);
-        let count = decode::unsigned(&fields.get("count").cloned().unwrap_or_default());
-        if entries.is_empty() || offset >= count.unwrap_or(0) {
+        offset = offset.saturating_add(bin.entries.len() as u64);
+        if bin.entries.is_empty() || offset >= bin.count {
             return Ok(None);
         }
     }
