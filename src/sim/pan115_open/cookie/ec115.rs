@@ -129,7 +129,7 @@ impl Channel {
 
     /// The form in a request's body. The padding may be PKCS#7, zeros or none.
     pub(super) fn open(&self, body: &[u8]) -> Option<String> {
-        if body.is_empty() || body.len() % 16 != 0 {
+        if body.is_empty() || !body.len().is_multiple_of(16) {
             return None;
         }
         let mut plain = self.decrypted(body.to_vec())?;

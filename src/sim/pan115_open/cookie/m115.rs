@@ -81,7 +81,7 @@ fn modulus() -> Modulus<16> {
 /// Reads the field `data` of a request: its key and its text.
 pub(super) fn open(data: &str) -> Option<(RequestKey, String)> {
     let cipher = STANDARD.decode(data).ok()?;
-    if cipher.is_empty() || cipher.len() % BLOCK != 0 {
+    if cipher.is_empty() || !cipher.len().is_multiple_of(BLOCK) {
         return None;
     }
     let (modulus, exponent) = (modulus(), unhex(PRIVATE_EXPONENT)?);

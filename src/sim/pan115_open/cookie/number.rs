@@ -70,10 +70,10 @@ impl<const N: usize> Modulus<N> {
     fn less(a: &[u64; N], b: &[u64; N]) -> ([u64; N], bool) {
         let mut out = [0; N];
         let mut borrow = false;
-        for at in 0..N {
-            let (first, one) = a[at].overflowing_sub(b[at]);
+        for ((place, a), b) in out.iter_mut().zip(a).zip(b) {
+            let (first, one) = a.overflowing_sub(*b);
             let (word, two) = first.overflowing_sub(u64::from(borrow));
-            out[at] = word;
+            *place = word;
             borrow = one || two;
         }
         (out, borrow)
@@ -83,10 +83,10 @@ impl<const N: usize> Modulus<N> {
     fn more(a: &[u64; N], b: &[u64; N]) -> ([u64; N], bool) {
         let mut out = [0; N];
         let mut carry = false;
-        for at in 0..N {
-            let (first, one) = a[at].overflowing_add(b[at]);
+        for ((place, a), b) in out.iter_mut().zip(a).zip(b) {
+            let (first, one) = a.overflowing_add(*b);
             let (word, two) = first.overflowing_add(u64::from(carry));
-            out[at] = word;
+            *place = word;
             carry = one || two;
         }
         (out, carry)
@@ -114,8 +114,8 @@ impl<const N: usize> Modulus<N> {
         let mut high = 0_u64;
         for factor in b {
             let mut carry = 0;
-            for at in 0..N {
-                (sum[at], carry) = fused(sum[at], a[at], *factor, carry);
+            for (word, a) in sum.iter_mut().zip(a) {
+                (*word, carry) = fused(*word, *a, *factor, carry);
             }
             let (next, over) = high.overflowing_add(carry);
             let round = sum[0].wrapping_mul(self.inverse);
