@@ -273,16 +273,22 @@ impl Pan115 {
         Ok(answer)
     }
 
-    /// The calls of the device code login. They belong to no account until the code is
-    /// scanned; the meters and faults of the account that will scan it count them.
-    pub(super) async fn login(&self, op: &'static str, params: &Params) -> Response {
+    /// The account that scans QR codes.
+    pub(super) fn scanner(&self) -> Option<Arc<Account>> {
         let first = self.kit.accounts.first();
         let number = first.map_or(1, |account| account.knobs.number("qr_account", 1));
         let mut accounts = self.kit.accounts.iter();
         let chosen = accounts.find(|account| account.number as u64 == number);
-        let Some(account) = chosen.or(first) else {
+        chosen.or(first).cloned()
+    }
+
+    /// The calls of the device code login. They belong to no account until the code is
+    /// scanned; the meters and faults of the account that will scan it count them.
+    pub(super) async fn login(&self, op: &'static str, params: &Params) -> Response {
+        let Some(account) = self.scanner() else {
             return ApiError::new(40_110_000, "请求异常需要重试").passport();
         };
+        let account = &account;
         let work = async {
             let done = match op {
                 "device_code" => self.device_code(params),
@@ -311,6 +317,11 @@ impl Pan115 {
             let text = "code_challenge_method 必须是 sha256、sha1、md5 之一";
             return Err(ApiError::new(40_140_102, text));
         }
+        Ok(self.new_qr(challenge, method))
+    }
+
+    /// A QR code to show, of a login with a challenge or, without a method, of one to cookies.
+    pub(super) fn new_qr(&self, challenge: &str, method: &str) -> Value {
         let now = self.kit.clock.now_ms();
         let uid = self.kit.ids.hex(40);
         let qr = Qr {
@@ -326,7 +337,23 @@ impl Pan115 {
             "qrcode": format!("https://115.com/scan/dg-{uid}"),
         });
         self.state().auth.qr.insert(uid, qr);
-        Ok(answer)
+        answer
+    }
+
+    /// Uses up a QR code of a login to cookies that the user confirmed.
+    pub(super) fn spend_qr(&self, uid: &str) -> Result<(), ApiError> {
+        let now = self.kit.clock.now_ms();
+        let mut state = self.state();
+        let qr = state.auth.qr.get(uid);
+        let own = qr.filter(|qr| qr.method.is_empty() && now < qr.expires);
+        match own.map(|qr| qr.status) {
+            None => Err(ApiError::new(40_199_002, "二维码已失效")),
+            Some(2) => {
+                state.auth.qr.remove(uid);
+                Ok(())
+            }
+            Some(_) => Err(ApiError::new(40_101_032, "请重新登录")),
+        }
     }
 
     /// The real one holds the request for up to half a minute; this one answers at once and

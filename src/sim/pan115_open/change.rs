@@ -125,7 +125,11 @@ impl<'a> Ctx<'a> {
 
     /// A required comma list of ids, not too long.
     pub(super) fn ids(&self, key: &str) -> Result<Vec<String>, ApiError> {
-        let ids = self.params.list(key);
+        self.few(key, self.params.list(key))
+    }
+
+    /// The same for ids that stood elsewhere.
+    pub(super) fn few(&self, key: &str, ids: Vec<String>) -> Result<Vec<String>, ApiError> {
         if ids.is_empty() {
             return Err(ApiError::parameter(key));
         }
@@ -157,8 +161,13 @@ impl<'a> Ctx<'a> {
 
     /// `POST /open/folder/add`.
     pub(super) fn mkdir(&self) -> Result<Value, ApiError> {
-        let pid = self.required("pid")?;
         let name = self.text("file_name");
+        let id = self.make_folder(self.required("pid")?, name)?;
+        Ok(granted(json!({ "file_name": name, "file_id": id })))
+    }
+
+    /// Makes a folder; answers its id.
+    pub(super) fn make_folder(&self, pid: &str, name: &str) -> Result<String, ApiError> {
         check_name(name)?;
         let now = self.now();
         let mut tree = self.account.tree();
@@ -188,7 +197,7 @@ impl<'a> Ctx<'a> {
         }
         let id = self.sim.kit.ids.decimal(19);
         tree.insert(Node::dir(&id, pid, name, now));
-        Ok(granted(json!({ "file_name": name, "file_id": id })))
+        Ok(id)
     }
 
     /// `POST /open/ufile/update`: name, star. A deleted id is a success without effect.
@@ -201,6 +210,24 @@ impl<'a> Ctx<'a> {
         if !matches!(marked, "" | "0" | "1") {
             return Err(ApiError::parameter("star"));
         }
+        let (name, star) = match self.renamed_to(id, name, marked)? {
+            Some(done) => done,
+            None => (
+                name.to_owned(),
+                if marked.is_empty() { "0" } else { marked }.to_owned(),
+            ),
+        };
+        Ok(granted(json!({ "file_name": name, "star": star })))
+    }
+
+    /// Gives an entry a name and a mark, where they are not empty; answers those it has
+    /// then. `None` when it is gone, which is no error.
+    pub(super) fn renamed_to(
+        &self,
+        id: &str,
+        name: &str,
+        marked: &str,
+    ) -> Result<Option<(String, String)>, ApiError> {
         if id == ROOT {
             return Err(ApiError::parameter("file_id"));
         }
@@ -210,9 +237,7 @@ impl<'a> Ctx<'a> {
         let now = self.now();
         let mut tree = self.account.tree();
         let Some(node) = files::untrashed(&tree, id).cloned() else {
-            let data =
-                json!({ "file_name": name, "star": if marked.is_empty() { "0" } else { marked } });
-            return Ok(granted(data));
+            return Ok(None);
         };
         if !name.is_empty() && name != node.name {
             let kept = match node.is_dir() {
@@ -234,23 +259,25 @@ impl<'a> Ctx<'a> {
                 node.extra.insert("star".to_owned(), json!(marked));
             }
         });
-        let (name, star) = tree
-            .get(id)
-            .map(|node| (node.name.clone(), star(node).to_owned()))
-            .unwrap_or_default();
-        Ok(granted(json!({ "file_name": name, "star": star })))
+        let node = tree.get(id);
+        Ok(node.map(|node| (node.name.clone(), star(node).to_owned())))
     }
 
     /// `POST /open/ufile/move`. A target that does not exist is a success, and the entries
     /// dangle.
     pub(super) async fn move_to(&self) -> Result<Value, ApiError> {
         let ids = self.ids("file_ids")?;
-        let target = self.required("to_cid")?;
+        self.moved(&ids, self.required("to_cid")?).await?;
+        Ok(granted(json!([])))
+    }
+
+    /// Moves entries.
+    pub(super) async fn moved(&self, ids: &[String], target: &str) -> Result<(), ApiError> {
         let _turn = self.turn().await?;
-        let nodes = self.known(&ids)?;
+        let nodes = self.known(ids)?;
         let mut tree = self.account.tree();
         if tree.get(target).is_some_and(|node| !node.is_dir()) {
-            return Err(ApiError::parameter("to_cid"));
+            return Err(ApiError::parameter("target"));
         }
         if nodes.iter().any(|node| tree.is_below(target, &node.id)) {
             return Err(ApiError::new(800_006, "不能移动到自身或其子目录"));
@@ -259,18 +286,29 @@ impl<'a> Ctx<'a> {
             let name = self.arriving(&tree, target, node, &node.id);
             tree.relocate(&node.id, target, &name);
         }
-        Ok(granted(json!([])))
+        Ok(())
     }
 
     /// `POST /open/ufile/copy`. No new ids in the answer.
     pub(super) async fn copy(&self) -> Result<Value, ApiError> {
         let ids = self.ids("file_id")?;
-        let target = self.required("pid")?;
-        let _turn = self.turn().await?;
-        let nodes = self.known(&ids)?;
         let no_duplicates = ["nodupli", "no_dupli"]
             .iter()
             .any(|key| self.text(key) == "1");
+        self.copied(&ids, self.required("pid")?, no_duplicates)
+            .await?;
+        Ok(granted(json!([])))
+    }
+
+    /// Copies entries; without duplicates what is there already is left out.
+    pub(super) async fn copied(
+        &self,
+        ids: &[String],
+        target: &str,
+        no_duplicates: bool,
+    ) -> Result<(), ApiError> {
+        let _turn = self.turn().await?;
+        let nodes = self.known(ids)?;
         let (total, used) = self.space();
         let now = self.now();
         let sizes: u64 = {
@@ -306,7 +344,7 @@ impl<'a> Ctx<'a> {
                 tree.update(id, |copy| copy.extra.clear());
             }
         }
-        Ok(granted(json!([])))
+        Ok(())
     }
 
     /// Whether the folder has the same file (or a folder) of this name already.

@@ -1,4 +1,4 @@
-//! Download links, bound to the User-Agent that asked, and their bytes (115_open.md
+//! Download links, bound to the User-Agent that asked (and to cookies), and their bytes (115_open.md
 //! sections 4.4 and 8).
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::super::faults::FaultKind;
 use super::super::tree::Node;
 use super::errors::{ApiError, granted};
 use super::files::{sha1_of, untrashed};
-use super::{Ctx, Pan115, auth, pickcode, user_id};
+use super::{Ctx, Pan115, auth, cookies, pickcode, user_id};
 
 /// A handed out link.
 pub(super) struct Link {
@@ -30,6 +30,8 @@ pub(super) struct Link {
     query: String,
     /// `None`: any.
     user_agent: Option<String>,
+    /// Names and values that must come along.
+    cookies: Vec<(String, String)>,
     /// Seconds since 1970.
     expires: i64,
     /// Connections at a time; 0 is any number.
@@ -51,7 +53,7 @@ fn forbidden(message: &str) -> Response {
 
 impl Ctx<'_> {
     /// The entry behind a pick code that may be downloaded.
-    fn picked(&self, code: &str) -> Result<Node, ApiError> {
+    pub(super) fn picked(&self, code: &str) -> Result<Node, ApiError> {
         let unknown = || ApiError::new(50_003, "提取码不存在");
         let (id, dir) = pickcode::decode(code, self.account.number).ok_or_else(unknown)?;
         let tree = self.account.tree();
@@ -80,7 +82,7 @@ impl Ctx<'_> {
                 }
             };
             let url = match node.stored().filter(|blob| blob.size() > 0) {
-                Some(blob) => json!({ "url": self.link(&node, blob, code) }),
+                Some(blob) => json!({ "url": self.link(&node, blob, code, false).0 }),
                 None if node.is_dir() => json!(false),
                 None => json!([]),
             };
@@ -96,7 +98,15 @@ impl Ctx<'_> {
         }
     }
 
-    fn link(&self, node: &Node, blob: &Blob, code: &str) -> String {
+    /// Makes a link; answers it and the cookies that it wants, which only a client that came
+    /// by cookies is asked for.
+    pub(super) fn link(
+        &self,
+        node: &Node,
+        blob: &Blob,
+        code: &str,
+        cookie: bool,
+    ) -> (String, Vec<(String, String)>) {
         let knobs = &self.account.knobs;
         let life = i64::try_from(knobs.number("link_ttl_s", 7200)).unwrap_or(i64::MAX);
         let dead = self
@@ -107,28 +117,39 @@ impl Ctx<'_> {
         let now = self.sim.kit.clock.now_s();
         let expires = now.saturating_add(life);
         let connections = knobs.number("max_streams", 2);
-        let bound = knobs.text("link_f").is_none_or(|f| f == "1");
+        let wants = match (knobs.text("link_f").as_deref(), cookie) {
+            (None, true) | (Some("3"), true) => "3",
+            (None, false) | (Some("1" | "3"), _) => "1",
+            (Some(_), _) => "",
+        };
         let user = user_id(&self.account);
         let ids = &self.sim.kit.ids;
         let path = format!("/down/{}", ids.hex(32));
         let query = format!(
-            "t={expires}&u={user}&s=104857600&d=vip-{user}-{code}-1-{}&c={connections}&f={}&k={}",
-            auth::CLIENT_ID,
-            if bound { "1" } else { "" },
+            "t={expires}&u={user}&s=104857600&d=vip-{user}-{code}-1-{}&c={connections}&f={wants}&k={}",
+            if cookie { "0" } else { auth::CLIENT_ID },
             ids.hex(16)
         );
+        let cookies = match wants {
+            "3" => vec![
+                ("acw_tc".to_owned(), ids.hex(60)),
+                (ids.hex(8), ids.hex(32)),
+            ],
+            _ => Vec::new(),
+        };
         let url = format!("{}{path}?{query}", self.sim.kit.base);
         let link = Link {
             account: self.account.clone(),
             file: node.id.clone(),
             blob: blob.clone(),
             query,
-            user_agent: bound.then(|| self.user_agent.clone()),
+            user_agent: (!wants.is_empty()).then(|| self.user_agent.clone()),
+            cookies: cookies.clone(),
             expires: if dead { now.saturating_sub(1) } else { expires },
             connections,
         };
         self.sim.state().links.insert(path, link);
-        url
+        (url, cookies)
     }
 }
 
@@ -195,6 +216,10 @@ impl Pan115 {
             .is_some_and(|own| own != user_agent)
         {
             return Err("invalid user agent");
+        }
+        let sent = cookies(headers);
+        if !link.cookies.iter().all(|cookie| sent.contains(cookie)) {
+            return Err("no cookie");
         }
         let blob = {
             let tree = account.tree();

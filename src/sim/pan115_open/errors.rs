@@ -20,6 +20,14 @@ impl ApiError {
         }
     }
 
+    pub(super) fn code(&self) -> i64 {
+        self.code
+    }
+
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// 990002, bad parameters.
     pub(super) fn parameter(name: &str) -> ApiError {
         ApiError::new(990_002, &format!("参数错误: {name}"))
@@ -36,7 +44,7 @@ impl ApiError {
 
     /// What the fault `errno` writes: `CODE` or `CODE:MESSAGE`. Code 0 (or none) is the
     /// empty error of section 10.1: `state` false, no code, no message.
-    fn from_fault(arg: &str) -> ApiError {
+    pub(super) fn from_fault(arg: &str) -> ApiError {
         let (code, message) = arg.split_once(':').unwrap_or((arg, "injected fault"));
         let code = code.trim().parse().unwrap_or(0);
         ApiError::new(code, if code == 0 { "" } else { message })

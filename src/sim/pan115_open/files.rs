@@ -23,15 +23,15 @@ const TYPES: [&[&str]; 7] = [
     &["epub", "mobi", "azw3"],
 ];
 
-const ROOT_NAME: &str = "根目录";
+pub(super) const ROOT_NAME: &str = "根目录";
 
 /// What follows the last dot, lower case; empty when there is none.
-fn extension(name: &str) -> String {
+pub(super) fn extension(name: &str) -> String {
     name.rsplit_once('.')
         .map_or(String::new(), |(_, ext)| ext.to_lowercase())
 }
 
-fn is_video(name: &str) -> bool {
+pub(super) fn is_video(name: &str) -> bool {
     TYPES[3].contains(&extension(name).as_str())
 }
 
@@ -73,7 +73,7 @@ fn files_below(tree: &Tree, dir: &str) -> Vec<Node> {
 }
 
 /// A size as people read it.
-fn human(size: u64) -> String {
+pub(super) fn human(size: u64) -> String {
     const UNITS: [&str; 5] = ["KB", "MB", "GB", "TB", "PB"];
     if size < 1024 {
         return format!("{size}B");
@@ -88,7 +88,7 @@ fn human(size: u64) -> String {
 }
 
 /// The folders from the root down to `id` (inclusive when it is one).
-fn chain(tree: &Tree, id: &str) -> Vec<Node> {
+pub(super) fn chain(tree: &Tree, id: &str) -> Vec<Node> {
     let mut all = Vec::new();
     let mut at = tree.get(id);
     while let Some(node) = at {
@@ -101,9 +101,28 @@ fn chain(tree: &Tree, id: &str) -> Vec<Node> {
     all
 }
 
+/// Sorts a listing, folders first unless they are mixed with the files.
+pub(super) fn sort(nodes: &mut [Node], order: &str, asc: bool, mixed: bool) {
+    nodes.sort_by(|a, b| {
+        let by = match order {
+            "file_name" => a.name.cmp(&b.name),
+            "file_size" => a.size().cmp(&b.size()),
+            "user_utime" => a.modified.cmp(&b.modified),
+            "file_type" => extension(&a.name).cmp(&extension(&b.name)),
+            _ => a.created.cmp(&b.created),
+        };
+        let by = by.then_with(|| a.id.cmp(&b.id));
+        let folders_first = match mixed {
+            true => std::cmp::Ordering::Equal,
+            false => b.is_dir().cmp(&a.is_dir()),
+        };
+        folders_first.then(if asc { by } else { by.reverse() })
+    });
+}
+
 impl Ctx<'_> {
     /// A number as the list writes it: knob `text_numbers` makes it a string.
-    fn figure(&self, number: impl Into<Value>) -> Value {
+    pub(super) fn figure(&self, number: impl Into<Value>) -> Value {
         let value = number.into();
         match self.flag("text_numbers") {
             true => json!(value.to_string()),
@@ -150,7 +169,7 @@ impl Ctx<'_> {
     }
 
     /// What a listing shows of the folder or, recursively, of everything below it.
-    fn listed(&self, dir: &str) -> Vec<Node> {
+    pub(super) fn listed(&self, dir: &str) -> Vec<Node> {
         let (ext, kind) = (
             self.text("suffix").to_lowercase(),
             self.params.number("type", 0),
@@ -186,21 +205,24 @@ impl Ctx<'_> {
         nodes
     }
 
-    /// `GET /open/ufile/files`. An unknown `cid` is the root.
-    pub(super) async fn list(&self) -> Result<Value, ApiError> {
+    /// The folder that a list asks for and the way to it. An unknown `cid` is the root.
+    pub(super) fn opened(&self) -> (String, Vec<Node>) {
         let asked = match self.text("cid") {
             "" => ROOT,
             cid => cid,
         };
-        let (dir, path) = {
-            let tree = self.account.tree();
-            let dir = tree
-                .live_dir(asked)
-                .map_or(ROOT, |node| &node.id)
-                .to_owned();
-            let path = chain(&tree, &dir);
-            (dir, path)
-        };
+        let tree = self.account.tree();
+        let dir = tree
+            .live_dir(asked)
+            .map_or(ROOT, |node| &node.id)
+            .to_owned();
+        let path = chain(&tree, &dir);
+        (dir, path)
+    }
+
+    /// `GET /open/ufile/files`. An unknown `cid` is the root.
+    pub(super) async fn list(&self) -> Result<Value, ApiError> {
+        let (dir, path) = self.opened();
         let mut nodes = self.listed(&dir);
         let custom = self.params.number("custom_order", 0);
         let honoured = matches!(custom, 1 | 2);
@@ -212,21 +234,7 @@ impl Ctx<'_> {
             (true, "") | (false, _) => ("user_ptime", false),
             (true, _) => return Err(ApiError::parameter("o")),
         };
-        nodes.sort_by(|a, b| {
-            let by = match order {
-                "file_name" => a.name.cmp(&b.name),
-                "file_size" => a.size().cmp(&b.size()),
-                "user_utime" => a.modified.cmp(&b.modified),
-                "file_type" => extension(&a.name).cmp(&extension(&b.name)),
-                _ => a.created.cmp(&b.created),
-            };
-            let by = by.then_with(|| a.id.cmp(&b.id));
-            let folders_first = match custom {
-                2 => std::cmp::Ordering::Equal,
-                _ => b.is_dir().cmp(&a.is_dir()),
-            };
-            folders_first.then(if asc { by } else { by.reverse() })
-        });
+        sort(&mut nodes, order, asc, custom == 2);
         let cap = self.account.knobs.number("max_limit", 1150);
         let limit = match self.params.number("limit", 20) {
             0 => 20,
@@ -281,9 +289,9 @@ impl Ctx<'_> {
 
     /// The node that a stat asks for.
     fn asked(&self) -> Result<Option<Node>, ApiError> {
-        let tree = self.account.tree();
         let id = self.text("file_id");
         if !id.is_empty() {
+            let tree = self.account.tree();
             // Found by id are dangling entries too (section 4.7): whether one is reachable
             // shows only in a listing.
             let found = match self.flag("stat_trashed") {
@@ -293,6 +301,13 @@ impl Ctx<'_> {
             return Ok(found.cloned());
         }
         let path = self.required("path")?.replace('>', "/");
+        Ok(self.by_path(&path, false))
+    }
+
+    /// The entry at a path, or only folders of it. Lookups by path lag behind: they do not
+    /// know the newest entries.
+    pub(super) fn by_path(&self, path: &str, folders: bool) -> Option<Node> {
+        let tree = self.account.tree();
         let lag = self.account.knobs.number("path_lag_ms", 1500);
         let since = self
             .now()
@@ -305,9 +320,12 @@ impl Ctx<'_> {
         {
             let Some(dir) = at else { break };
             let mut found = tree.find(&dir.id, name).into_iter();
-            at = found.find(|node| node.created <= since || node.extra.contains_key("old"));
+            at = found.find(|node| {
+                (node.is_dir() || !folders)
+                    && (node.created <= since || node.extra.contains_key("old"))
+            });
         }
-        Ok(at.cloned())
+        at.cloned()
     }
 
     /// `get_info`, by id or path.
@@ -318,7 +336,16 @@ impl Ctx<'_> {
             }
             return Ok(granted(json!([])));
         };
-        let sha1 = sha1_of(&node).await;
+        let data = self.described(&node).await;
+        Ok(granted(match self.flag("stat_array") {
+            true => json!([data]),
+            false => data,
+        }))
+    }
+
+    /// What `get_info` tells of an entry.
+    pub(super) async fn described(&self, node: &Node) -> Value {
+        let sha1 = sha1_of(node).await;
         let (files, folders, size, paths) = {
             let tree = self.account.tree();
             let below = match node.is_dir() {
@@ -348,7 +375,7 @@ impl Ctx<'_> {
         } else {
             &node.name
         };
-        let data = json!({
+        json!({
             "count": files.to_string(), "size": human(size), "size_byte": size,
             "folder_count": folders.to_string(), "play_long": 0, "show_play_long": 0,
             "ptime": node.created.div_euclid(1000).to_string(),
@@ -356,23 +383,12 @@ impl Ctx<'_> {
             "pick_code": pickcode::encode(&node.id, dir, self.account.number),
             "sha1": sha1, "file_id": node.id, "is_mark": star(&node), "open_time": 0,
             "file_category": if dir { "0" } else { "1" }, "paths": paths,
-        });
-        Ok(granted(match self.flag("stat_array") {
-            true => json!([data]),
-            false => data,
-        }))
+        })
     }
 
-    /// `GET /open/ufile/search`.
-    pub(super) async fn search(&self) -> Result<Value, ApiError> {
+    /// Everything below `cid` that a search finds.
+    pub(super) async fn matching(&self) -> Result<Vec<Node>, ApiError> {
         let wanted = self.required("search_value")?.to_lowercase();
-        let (limit, offset) = (
-            self.params.number("limit", 20).min(1150),
-            self.params.number("offset", 0),
-        );
-        if limit.saturating_add(offset) > 10_000 {
-            return Err(ApiError::parameter("offset"));
-        }
         let by_hash = wanted.len() == 40 && wanted.bytes().all(|b| b.is_ascii_hexdigit());
         let candidates: Vec<Node> = {
             let tree = self.account.tree();
@@ -404,6 +420,25 @@ impl Ctx<'_> {
                 found.push(node);
             }
         }
+        Ok(found)
+    }
+
+    /// Limit and offset of a search; no further than the ten thousandth.
+    pub(super) fn window(&self, usual: u64) -> Result<(u64, u64), ApiError> {
+        let (limit, offset) = (
+            self.params.number("limit", usual).min(1150),
+            self.params.number("offset", 0),
+        );
+        match limit.saturating_add(offset) > 10_000 {
+            true => Err(ApiError::parameter("offset")),
+            false => Ok((limit, offset)),
+        }
+    }
+
+    /// `GET /open/ufile/search`.
+    pub(super) async fn search(&self) -> Result<Value, ApiError> {
+        let (limit, offset) = self.window(20)?;
+        let found = self.matching().await?;
         let count = found.len();
         let mut data = Vec::new();
         for node in found.iter().skip(offset as usize).take(limit as usize) {

@@ -1,4 +1,5 @@
-//! Simulator of 115's open platform (bearer tokens), from `115_open.md`.
+//! Simulator of 115: its open platform (bearer tokens) and, for the same accounts, the API
+//! of its web and app clients (cookies), from `115_open.md`.
 //!
 //! | file | what is in it |
 //! |---|---|
@@ -12,55 +13,34 @@
 //! | `download` | links and their bytes |
 //! | `pickcode` | pick codes |
 //! | `errors` | envelopes |
+//! | `cookie` | the API of the web and app clients, by cookies |
+//! | `knobs` | settings |
 //!
 //! Operations in meters and faults: `refresh`, `device_code`, `qr_status`, `device_token`,
 //! `list`, `stat`, `search`, `quota`, `mkdir`, `rename`, `move`, `copy`, `trash`,
 //! `trash_list`, `restore`, `purge`, `download_link`, `download`, `init`, `resume`,
-//! `upload_token`, `callback`, and the store's `oss_*`. Own meaning of faults:
-//! `expire_token` at `refresh` ends the login, elsewhere the access token; `expire_link` at
+//! `upload_token`, `callback`, and the store's `oss_*`; by cookies also `order`,
+//! `upload_info`, `upload_host`, `check` (who is logged in) and `app_version`; there
+//! `device_code` and `device_token` are the QR code and the login to cookies, all ways to look
+//! up an entry are `stat`, all kinds of links `download_link`. Own meaning of faults:
+//! `expire_token` at `refresh` ends the login, elsewhere the access token or the cookies; `expire_link` at
 //! `download_link` gives a dead link, at `download` ends one; `commit_fail` at `callback`
 //! is 115's refusal (`state` false), at `oss_complete` and `oss_put` the 203 of OSS; `errno`
-//! 0 is the empty error.
+//! 0 is the empty error; `html` by cookies is the page of the firewall with HTTP 405, or the
+//! status in its argument.
 //!
-//! | knob | default | meaning |
-//! |---|---|---|
-//! | `vip` | account 1 | VIP: files over 5 GiB |
-//! | `max_file_size` | 115 GiB, 5 GiB | largest file |
-//! | `total_size` | 16 TiB | space |
-//! | `qps` | 0 (off) | more requests per second get 770004 |
-//! | `live_logins` | 3 | further ones kick the oldest |
-//! | `refresh_gap_s` | 0 | a refresh sooner after the last gets 40140117 |
-//! | `qr_status` | counts up | fixed status of the QR code |
-//! | `qr_account` | 1 | account that scans it (set it on account 1) |
-//! | `max_limit` | 1150 | entries per list page |
-//! | `show_pending` | off | unfinished uploads are listed with `fta` 0 |
-//! | `text_numbers` | off | numbers of the list are strings |
-//! | `stat_missing_code` | off | 430004 instead of empty `data` |
-//! | `stat_array` | off | `data` of a stat is an array |
-//! | `stat_trashed` | off | stat finds trashed entries |
-//! | `path_lag_ms` | 1500 | stat by path does not know newer entries |
-//! | `duplicates` | off | move, copy, rename and restore leave true duplicates |
-//! | `rename_refused` | off | a changed extension gets 20021 |
-//! | `fold_case` | off | mkdir compares without case |
-//! | `max_entries` | 50000 | entries of a folder |
-//! | `op_ms` | 20 | how long move, copy, delete, restore run before they answer |
-//! | `busy_ms` | 0 | how long they go on behind the answer (world's clock) |
-//! | `busy` | off | they always get 990009 |
-//! | `challenge_min` | 1 MiB | contents from here on are challenged |
-//! | `challenge_unknown` | off | unknown contents are challenged too |
-//! | `wrong_proof` | 700 | `702`: status 8 with a new challenge |
-//! | `verify_preid` | off | a wrong `preid` is refused |
-//! | `callback_array` | off | `callback` is an array of one |
-//! | `link_ttl_s` | 7200 | life of links |
-//! | `link_f` | 1 | empty: links are not bound to the User-Agent |
-//! | `max_streams` | 2 | connections per file, 0 is any number |
+//! The settings are in `knobs`. Everything is on one port. Each account can also be reached
+//! by cookies: `cookie` has that mode; account 1 has a profile `115-cookie` for it. Its
+//! endpoints have a prefix per host, and a call must come to its own.
 
 mod auth;
 mod change;
 mod commit;
+mod cookie;
 mod download;
 mod errors;
 mod files;
+mod knobs;
 mod pickcode;
 #[cfg(test)]
 mod tests;
@@ -83,6 +63,7 @@ use serde_json::{Value, json};
 use super::account::Account;
 use super::oss::Oss;
 use super::simulator::{Kit, SimProfile, Simulator, SimulatorInfo};
+use cookie::{Host, cookies};
 use errors::ApiError;
 
 /// The line of the table.
@@ -151,6 +132,9 @@ struct State {
     /// Open connections by account number and file id.
     streams: HashMap<(usize, String), Arc<AtomicU64>>,
     busy: HashMap<usize, change::Busy>,
+    sessions: cookie::Sessions,
+    /// The order that a folder (account number, id) remembers.
+    orders: HashMap<(usize, String), cookie::Order>,
 }
 
 /// The server.
@@ -202,9 +186,18 @@ async fn entry(Shared(sim): Shared<Arc<Pan115>>, request: Request) -> Response {
         return sim.data(&parts.method, path, query, &parts.headers).await;
     }
     let method = parts.method.as_str();
-    let call = CALLS
-        .iter()
-        .find(|(known, at, _)| *known == method && *at == path);
+    let (host, path) = cookie::place(path);
+    if let Some(call) = cookie::find(host, method, path) {
+        return sim.by_cookie(call, path, &parts, body).await;
+    }
+    let mut calls = CALLS.iter();
+    let call = calls.find(|(known, at, op)| {
+        let own = match *op {
+            "device_code" | "device_token" | "qr_status" | "refresh" => Host::Passport,
+            _ => Host::Proapi,
+        };
+        *known == method && *at == path && host.is_none_or(|host| host == own)
+    });
     let Some((_, _, op)) = call else {
         return ApiError::new(980_006, "no such API").into_response();
     };
@@ -254,6 +247,7 @@ impl Pan115 {
         for account in &sim.kit.accounts {
             sim.log_in(account);
         }
+        sim.profile_logins();
         sim
     }
 
@@ -380,7 +374,30 @@ impl Simulator for Pan115 {
                 root: None,
             }
         };
-        self.kit.accounts.iter().map(one).collect()
+        let by_cookie = |account: &Arc<Account>| {
+            let base = &self.kit.base;
+            let hosts = cookie::HOSTS.iter();
+            let mut endpoints: BTreeMap<String, String> = hosts
+                .map(|(prefix, name, _)| ((*name).to_owned(), format!("{base}{prefix}")))
+                .collect();
+            endpoints.insert("oss".to_owned(), format!("{base}/oss"));
+            let keys = [
+                ("download_key", cookie::m115::MODULUS.to_owned()),
+                ("upload_key", cookie::ec115::server_point()),
+            ];
+            SimProfile {
+                name: format!("{}-cookie", account.profile),
+                provider: self.kit.provider.to_owned(),
+                account: account.profile.clone(),
+                auth_mode: "manual_cookie".to_owned(),
+                kind: "account".to_owned(),
+                fields: keys.map(|(name, key)| (name.to_owned(), key)).into(),
+                secrets: BTreeMap::from([("cookie".to_owned(), self.profile_cookie(account))]),
+                endpoints,
+            }
+        };
+        let cookies = self.kit.accounts.iter().take(1).map(by_cookie);
+        self.kit.accounts.iter().map(one).chain(cookies).collect()
     }
 
     fn new_id(&self, _account: &Account, _dir: bool) -> String {
@@ -413,37 +430,6 @@ impl Simulator for Pan115 {
     }
 
     fn knobs(&self) -> &'static [&'static str] {
-        &[
-            "vip",
-            "max_file_size",
-            "total_size",
-            "qps",
-            "live_logins",
-            "refresh_gap_s",
-            "qr_status",
-            "qr_account",
-            "max_limit",
-            "show_pending",
-            "text_numbers",
-            "stat_missing_code",
-            "stat_array",
-            "stat_trashed",
-            "path_lag_ms",
-            "duplicates",
-            "rename_refused",
-            "fold_case",
-            "max_entries",
-            "op_ms",
-            "busy_ms",
-            "busy",
-            "challenge_min",
-            "challenge_unknown",
-            "wrong_proof",
-            "verify_preid",
-            "callback_array",
-            "link_ttl_s",
-            "link_f",
-            "max_streams",
-        ]
+        knobs::NAMES
     }
 }

@@ -13,20 +13,24 @@ const MAX_TRASH_BATCH: usize = 1150;
 impl Ctx<'_> {
     /// `POST /open/ufile/delete`.
     pub(super) async fn trash(&self) -> Result<Value, ApiError> {
-        let ids = self.ids("file_ids")?;
+        let gone = self.thrown_away(&self.ids("file_ids")?).await?;
+        Ok(granted(json!(gone)))
+    }
+
+    /// Puts entries into the trash; answers which.
+    pub(super) async fn thrown_away(&self, ids: &[String]) -> Result<Vec<String>, ApiError> {
         let _turn = self.turn().await?;
-        let nodes = self.known(&ids)?;
+        let nodes = self.known(ids)?;
         let now = self.now();
         let mut tree = self.account.tree();
         for node in &nodes {
             tree.update(&node.id, |node| node.trashed = Some(now));
         }
-        let gone: Vec<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
-        Ok(granted(json!(gone)))
+        Ok(nodes.into_iter().map(|node| node.id).collect())
     }
 
     /// What lies in the trash by itself, the newest first.
-    fn trashed(&self) -> Vec<Node> {
+    pub(super) fn trashed(&self) -> Vec<Node> {
         let tree = self.account.tree();
         let mut all: Vec<Node> = tree
             .walk()
@@ -61,8 +65,8 @@ impl Ctx<'_> {
         Ok(granted(Value::Object(data)))
     }
 
-    fn batch(&self) -> Result<Vec<String>, ApiError> {
-        let ids = self.params.list("tid");
+    /// Ids of one restore or purge, not too many.
+    pub(super) fn batch(&self, ids: Vec<String>) -> Result<Vec<String>, ApiError> {
         match ids.len() > MAX_TRASH_BATCH {
             true => Err(ApiError::new(990_023, "操作的文件（夹）数量超过上限")),
             false => Ok(ids),
@@ -71,10 +75,15 @@ impl Ctx<'_> {
 
     /// `POST /open/rb/revert`. An entry whose folder is gone comes back in the root.
     pub(super) async fn restore(&self) -> Result<Value, ApiError> {
-        let ids = self.batch()?;
+        let ids = self.batch(self.params.list("tid"))?;
         if ids.is_empty() {
             return Err(ApiError::parameter("tid"));
         }
+        Ok(granted(Value::Object(self.restored(ids).await?)))
+    }
+
+    /// Restores entries; answers what became of each.
+    pub(super) async fn restored(&self, ids: Vec<String>) -> Result<Map<String, Value>, ApiError> {
         let _turn = self.turn().await?;
         let mut tree = self.account.tree();
         let mut data = Map::new();
@@ -95,12 +104,17 @@ impl Ctx<'_> {
             };
             data.insert(id, answer);
         }
-        Ok(granted(Value::Object(data)))
+        Ok(data)
     }
 
     /// `POST /open/rb/del`. Without `tid` the whole trash is emptied.
     pub(super) async fn purge(&self) -> Result<Value, ApiError> {
-        let mut ids = self.batch()?;
+        let ids = self.batch(self.params.list("tid"))?;
+        Ok(granted(json!(self.purged(ids).await?)))
+    }
+
+    /// Purges entries of the trash, all of them when none is named; answers which.
+    pub(super) async fn purged(&self, mut ids: Vec<String>) -> Result<Vec<String>, ApiError> {
         let _turn = self.turn().await?;
         let trashed = self.trashed();
         if ids.is_empty() {
@@ -112,6 +126,6 @@ impl Ctx<'_> {
         for id in &ids {
             tree.remove(id);
         }
-        Ok(granted(json!(ids)))
+        Ok(ids)
     }
 }

@@ -1,5 +1,6 @@
 //! Upload init with fast upload and its ownership challenge, resume, and the store's token
-//! (115_open.md sections 6.1, 7.1 and 7.5).
+//! (115_open.md sections 6.1, 7.1 and 7.5). What an init comes to is the same for those who
+//! come by cookies.
 
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use super::super::account::Account;
 use super::super::clock::rfc3339;
 use super::super::content::Blob;
 use super::super::digest::{HashKind, sha1_hex};
+use super::super::oss::Sts;
 use super::super::tree::Node;
 use super::errors::{ApiError, granted};
 use super::files::{is_vip, sha1_of};
@@ -49,6 +51,18 @@ pub(super) struct Task {
     pub object: String,
     /// Milliseconds since 1970.
     pub created: i64,
+    /// What the callback of a cookie client carries besides.
+    pub uid: Option<String>,
+}
+
+impl Task {
+    /// What the client hands back as `x:source`: who began the task.
+    pub(super) fn source(&self) -> &'static str {
+        match self.uid {
+            Some(_) => "5",
+            None => "100",
+        }
+    }
 }
 
 /// An open question: which bytes are there?
@@ -63,11 +77,48 @@ pub(super) struct Challenge {
 }
 
 /// The checked fields of an init.
-struct Wanted {
-    name: String,
-    size: u64,
-    sha1: String,
-    parent: String,
+pub(super) struct Wanted {
+    pub name: String,
+    pub size: u64,
+    /// Upper case.
+    pub sha1: String,
+    /// Id of the folder.
+    pub parent: String,
+    /// The task that the client goes on with, when it names one.
+    pub continues: String,
+    /// Whether the client came by cookies.
+    pub cookie: bool,
+}
+
+/// What an init comes to.
+pub(super) enum Outcome {
+    /// The file is there.
+    Hit(Node),
+    /// Bytes are needed.
+    Miss(String, Task),
+    /// Which bytes are there?
+    Asked(Question),
+    /// The answer to a question was wrong or late.
+    Refused,
+}
+
+/// A challenge as it is put to the client.
+pub(super) struct Question {
+    pub key: String,
+    /// `start-end`, inclusive.
+    pub check: String,
+    pub pick_code: String,
+    /// Asked anew after a wrong answer.
+    pub again: bool,
+}
+
+/// Largest file of an account.
+pub(super) fn size_limit(account: &Account) -> u64 {
+    let usual = match is_vip(account) {
+        true => VIP_MAX_SIZE,
+        false => MAX_SIZE,
+    };
+    account.knobs.number("max_file_size", usual)
 }
 
 /// Folder id of a target `U_1_<cid>`.
@@ -83,13 +134,6 @@ fn sign_value(blob: &Blob, start: u64, length: u64) -> String {
 
 impl Ctx<'_> {
     fn wanted(&self) -> Result<Wanted, ApiError> {
-        let name = self.required("file_name")?;
-        if name.chars().count() > 255 {
-            return Err(ApiError::new(20_002, "文件名称过长"));
-        }
-        if name.contains('/') {
-            return Err(ApiError::new(20_003, "文件名称不合法"));
-        }
         let size: u64 = self
             .required("file_size")?
             .parse()
@@ -102,35 +146,79 @@ impl Ctx<'_> {
         if !matches!(topupload, "" | "-1" | "0" | "1" | "2") {
             return Err(ApiError::parameter("topupload"));
         }
-        let parent =
-            folder_of(self.required("target")?).ok_or_else(|| ApiError::parameter("target"))?;
+        let name = self.required("file_name")?;
+        let parent = self.room_for(name, size, self.required("target")?)?;
+        Ok(Wanted {
+            name: name.to_owned(),
+            size,
+            sha1,
+            parent,
+            continues: self.text("pick_code").to_owned(),
+            cookie: false,
+        })
+    }
+
+    /// Id of the target folder, when a file of this name and size may come into it.
+    pub(super) fn room_for(&self, name: &str, size: u64, target: &str) -> Result<String, ApiError> {
+        if name.chars().count() > 255 {
+            return Err(ApiError::new(20_002, "文件名称过长"));
+        }
+        if name.contains('/') {
+            return Err(ApiError::new(20_003, "文件名称不合法"));
+        }
+        let parent = folder_of(target).ok_or_else(|| ApiError::parameter("target"))?;
         if self.account.tree().live_dir(parent).is_none() {
             return Err(ApiError::new(20_009, "父目录不存在"));
         }
-        let knobs = &self.account.knobs;
-        let usual = if is_vip(&self.account) {
-            VIP_MAX_SIZE
-        } else {
-            MAX_SIZE
-        };
-        if size > knobs.number("max_file_size", usual) {
+        if size > size_limit(&self.account) {
             return Err(ApiError::new(402, "文件大小超出限制"));
         }
         let (total, used) = self.space();
         if used.saturating_add(size) > total {
             return Err(ApiError::new(91_005, "空间不足"));
         }
-        Ok(Wanted {
-            name: name.to_owned(),
-            size,
-            sha1,
-            parent: parent.to_owned(),
-        })
+        Ok(parent.to_owned())
     }
 
     /// `POST /open/upload/init`.
     pub(super) async fn init(&self) -> Result<Value, ApiError> {
         let wanted = self.wanted()?;
+        let target = format!("U_1_{}", wanted.parent);
+        Ok(granted(match self.decide(wanted).await? {
+            Outcome::Hit(file) => json!({
+                "pick_code": pickcode::encode(&file.id, false, self.account.number), "status": 2,
+                "file_id": file.id, "target": target, "version": "4.0", "sign_key": "",
+                "sign_check": "", "bucket": "", "object": "", "callback": [],
+            }),
+            Outcome::Miss(pick_code, task) => json!({
+                "pick_code": pick_code, "status": 1, "file_id": "",
+                "target": format!("U_1_{}", task.parent), "sign_key": "", "sign_check": "",
+                "bucket": BUCKET, "object": task.object,
+                "callback": self.callback_of(&pick_code, &task),
+            }),
+            Outcome::Asked(question) => {
+                let (status, code, message) = match question.again {
+                    true => (8, 702, "sign_val invalid"),
+                    false => (7, 701, ""),
+                };
+                json!({
+                    "pick_code": question.pick_code, "status": status, "code": code,
+                    "message": message, "sign_key": question.key,
+                    "sign_check": question.check, "file_id": "", "target": "", "bucket": "",
+                    "object": "", "callback": [],
+                })
+            }
+            // "sig invalid": no new question, start over.
+            Outcome::Refused => json!({
+                "pick_code": "", "status": 6, "code": 700, "message": "sig invalid",
+                "sign_key": "", "sign_check": "", "file_id": "", "target": "", "bucket": "",
+                "object": "", "callback": [],
+            }),
+        }))
+    }
+
+    /// Looks for the content, and asks the client about it.
+    pub(super) async fn decide(&self, wanted: Wanted) -> Result<Outcome, ApiError> {
         let known = match wanted.size == 0 && wanted.sha1 == EMPTY_SHA1 {
             true => Some(Blob::bytes(Vec::new())),
             false => {
@@ -146,19 +234,19 @@ impl Ctx<'_> {
         let asked = !self.text("sign_key").is_empty();
         let Some(blob) = known else {
             if long && !asked && knobs.flag("challenge_unknown") {
-                return Ok(self.challenge(&wanted, 7, 701, ""));
+                return Ok(Outcome::Asked(self.challenge(&wanted, false)));
             }
             return Ok(self.miss(wanted));
         };
         let id = match (long, asked) {
             (false, _) => self.sim.kit.ids.decimal(19),
-            (true, false) => return Ok(self.challenge(&wanted, 7, 701, "")),
+            (true, false) => return Ok(Outcome::Asked(self.challenge(&wanted, false))),
             (true, true) => match self.answered(&wanted, &blob) {
                 Some(id) => id,
                 None if knobs.text("wrong_proof").as_deref() == Some("702") => {
-                    return Ok(self.challenge(&wanted, 8, 702, "sign_val invalid"));
+                    return Ok(Outcome::Asked(self.challenge(&wanted, true)));
                 }
-                None => return Ok(refusal()),
+                None => return Ok(Outcome::Refused),
             },
         };
         let file = self
@@ -179,11 +267,7 @@ impl Ctx<'_> {
                 || task.parent != wanted.parent
                 || task.name != wanted.name
         });
-        Ok(granted(json!({
-            "pick_code": pickcode::encode(&file.id, false, self.account.number), "status": 2,
-            "file_id": file.id, "target": format!("U_1_{}", wanted.parent), "version": "4.0",
-            "sign_key": "", "sign_check": "", "bucket": "", "object": "", "callback": [],
-        })))
+        Ok(Outcome::Hit(file))
     }
 
     /// The real server seems not to look at `preid`; knob `verify_preid` does.
@@ -200,7 +284,7 @@ impl Ctx<'_> {
     }
 
     /// Asks for a range, and remembers it.
-    fn challenge(&self, wanted: &Wanted, status: u8, code: u32, message: &str) -> Value {
+    fn challenge(&self, wanted: &Wanted, again: bool) -> Question {
         let ids = &self.sim.kit.ids;
         let key = ids.hex(32).to_uppercase();
         let length = CHALLENGE_BYTES.min(wanted.size);
@@ -219,11 +303,12 @@ impl Ctx<'_> {
         self.sim.state().challenges.insert(key.clone(), challenge);
         self.account.meters.challenge();
         let check = format!("{start}-{}", start + length.max(1) - 1);
-        granted(json!({
-            "pick_code": pick_code, "status": status, "code": code, "message": message,
-            "sign_key": key, "sign_check": check, "file_id": "", "target": "", "bucket": "",
-            "object": "", "callback": [],
-        }))
+        Question {
+            key,
+            check,
+            pick_code,
+            again,
+        }
     }
 
     /// Id for the file when the challenge was answered rightly and in time. An answer is
@@ -240,15 +325,15 @@ impl Ctx<'_> {
     }
 
     /// The bytes are needed: a new task, or the one that `pick_code` continues.
-    fn miss(&self, wanted: Wanted) -> Value {
+    fn miss(&self, wanted: Wanted) -> Outcome {
         self.account.meters.rapid(false);
         let number = self.account.number;
         let mut state = self.sim.state();
-        let continued = state.tasks.get(self.text("pick_code")).filter(|task| {
+        let continued = state.tasks.get(&wanted.continues).filter(|task| {
             task.account.number == number && task.sha1 == wanted.sha1 && task.size == wanted.size
         });
         let (pick_code, task) = match continued {
-            Some(task) => (self.text("pick_code").to_owned(), task.clone()),
+            Some(task) => (wanted.continues, task.clone()),
             None => {
                 let ids = &self.sim.kit.ids;
                 let id = ids.decimal(19);
@@ -261,28 +346,29 @@ impl Ctx<'_> {
                     parent: wanted.parent,
                     object: ids.hex(40),
                     created: self.now(),
+                    uid: wanted.cookie.then(|| ids.hex(32)),
                 };
                 let pick_code = pickcode::encode(&id, false, number);
                 state.tasks.insert(pick_code.clone(), task.clone());
                 (pick_code, task)
             }
         };
-        drop(state);
-        granted(json!({
-            "pick_code": pick_code, "status": 1, "file_id": "",
-            "target": format!("U_1_{}", task.parent), "sign_key": "", "sign_check": "",
-            "bucket": BUCKET, "object": task.object, "callback": self.callback_of(&pick_code, &task),
-        }))
+        Outcome::Miss(pick_code, task)
     }
 
     /// The two texts that the client hands to the store as they are.
-    fn callback_of(&self, pick_code: &str, task: &Task) -> Value {
-        let callback = json!({ "callbackUrl": CALLBACK_URL, "callbackBody": CALLBACK_BODY });
-        let var = json!({
+    pub(super) fn callback_of(&self, pick_code: &str, task: &Task) -> Value {
+        let mut body = CALLBACK_BODY.to_owned();
+        let mut var = json!({
             "x:pick_code": pick_code, "x:user_id": user_id(&self.account).to_string(),
-            "x:behavior_type": "0", "x:source": "100",
+            "x:behavior_type": "0", "x:source": task.source(),
             "x:target": format!("U_1_{}", task.parent),
         });
+        if let (Some(uid), Some(var)) = (&task.uid, var.as_object_mut()) {
+            body.push_str("&task_uid=${x:task_uid}");
+            var.insert("x:task_uid".to_owned(), json!(uid));
+        }
+        let callback = json!({ "callbackUrl": CALLBACK_URL, "callbackBody": body });
         let both = json!({ "callback": callback.to_string(), "callback_var": var.to_string() });
         match self.flag("callback_array") {
             true => json!([both]),
@@ -311,8 +397,7 @@ impl Ctx<'_> {
 
     /// `GET /open/upload/get_token`: good for every object of the bucket.
     pub(super) fn upload_token(&self) -> Result<Value, ApiError> {
-        let sts = self.sim.oss.issue(&self.account, BUCKET, None, TOKEN_MS);
-        let expiration = rfc3339(sts.expires.div_euclid(1000) * 1000).replace(".000Z", "Z");
+        let (sts, expiration) = self.sim.store_key(&self.account);
         Ok(granted(json!({
             "endpoint": format!("{}/oss", self.sim.kit.base),
             "AccessKeyId": sts.access_key_id, "AccessKeySecret": sts.access_key_secret,
@@ -321,16 +406,14 @@ impl Ctx<'_> {
     }
 }
 
-/// "sig invalid": no new question, start over.
-fn refusal() -> Value {
-    granted(json!({
-        "pick_code": "", "status": 6, "code": 700, "message": "sig invalid", "sign_key": "",
-        "sign_check": "", "file_id": "", "target": "", "bucket": "", "object": "",
-        "callback": [],
-    }))
-}
-
 impl Pan115 {
+    /// A key of the store, and when it expires as the answers write it.
+    pub(super) fn store_key(&self, account: &Arc<Account>) -> (Sts, String) {
+        let sts = self.oss.issue(account, BUCKET, None, TOKEN_MS);
+        let expiration = rfc3339(sts.expires.div_euclid(1000) * 1000).replace(".000Z", "Z");
+        (sts, expiration)
+    }
+
     /// Makes a file of a content that is there. The same content under the same name in
     /// the same folder is the entry that exists already (section 6.1); another content of
     /// the name is a second entry (7.7). A folder that went away meanwhile is the root.

@@ -1,6 +1,7 @@
-//! The server driven over HTTP, by a client that knows only the sheet.
+//! The server driven over HTTP, by clients that know only the sheet.
 
 mod calls;
+mod cookie;
 mod login;
 mod transfers;
 
