@@ -31,6 +31,7 @@ mod faults;
 mod form;
 pub mod guangya;
 mod inventory;
+mod lark_drive;
 mod meters;
 pub mod oss;
 pub mod pan115_open;
@@ -75,6 +76,7 @@ pub static SIMULATORS: &[SimulatorInfo] = &[
     xunlei::INFO,
     guangya::INFO,
     webdav::INFO,
+    lark_drive::INFO,
 ];
 
 /// Starts a world of the simulators that the options name.

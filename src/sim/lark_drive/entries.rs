@@ -54,7 +54,10 @@ pub(super) fn roots(number: usize) -> Vec<String> {
 
 /// `ou_...` of an account's user or of its app.
 pub(super) fn owner(account: &Account, bot: bool) -> String {
-    format!("ou_{}", md5_hex(format!("lark owner {bot} {}", account.number).as_bytes()))
+    format!(
+        "ou_{}",
+        md5_hex(format!("lark owner {bot} {}", account.number).as_bytes())
+    )
 }
 
 /// A number as the older calls have for users and folders.

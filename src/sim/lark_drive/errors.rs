@@ -65,7 +65,10 @@ fn usual(code: i64) -> (u16, &'static str) {
         1_061_109 => (400, "file name cqc not passed."),
         1_062_007 => (400, "upload user not match."),
         1_062_008 => (400, "checksum param invalid."),
-        1_062_009 => (400, "the actual size is inconsistent with the parameter declaration size."),
+        1_062_009 => (
+            400,
+            "the actual size is inconsistent with the parameter declaration size.",
+        ),
         1_062_010 => (400, "block missing, please upload all blocks."),
         1_062_011 => (400, "block num out of bounds."),
         1_062_507 => (400, "parent node out of sibling num."),
@@ -88,7 +91,10 @@ fn usual(code: i64) -> (u16, &'static str) {
 fn log_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    format!("20260101000000{}", hex(&mix(number).to_be_bytes()).to_uppercase())
+    format!(
+        "20260101000000{}",
+        hex(&mix(number).to_be_bytes()).to_uppercase()
+    )
 }
 
 impl ApiError {
@@ -109,7 +115,9 @@ impl ApiError {
     pub(super) fn field(name: &str) -> ApiError {
         let mut error = ApiError::new(99_992_402);
         let violation = json!([{ "field": name, "description": "invalid or missing" }]);
-        error.detail.insert("field_violations".to_owned(), violation);
+        error
+            .detail
+            .insert("field_violations".to_owned(), violation);
         error
     }
 
@@ -129,8 +137,12 @@ impl ApiError {
             .map(|scope| json!({ "type": "action_scope_required", "subject": scope }))
             .collect();
         let troubleshooter = "https://open.feishu.cn/search?from=openapi";
-        error.detail.insert("permission_violations".to_owned(), json!(violations));
-        error.detail.insert("troubleshooter".to_owned(), json!(troubleshooter));
+        error
+            .detail
+            .insert("permission_violations".to_owned(), json!(violations));
+        error
+            .detail
+            .insert("troubleshooter".to_owned(), json!(troubleshooter));
         error
     }
 
@@ -152,7 +164,9 @@ impl ApiError {
             _ => "invalid_grant",
         };
         error.beside.insert("error".to_owned(), json!(name));
-        error.beside.insert("error_description".to_owned(), json!(error.msg));
+        error
+            .beside
+            .insert("error_description".to_owned(), json!(error.msg));
         error
     }
 

@@ -253,16 +253,24 @@ impl Ctx<'_> {
         }
     }
 
-    /// A folder that something comes into: there, and with room for one more.
+    /// A folder that is named as a parent.
     ///
     /// # Errors
-    /// 1061041, 1061044: deleted, missing; 1062507: full; 1061042: too deep.
-    pub(super) fn parent(&self, token: &str) -> Result<Node, ApiError> {
-        let parent = self.folder(token).map_err(|error| match error.code() {
+    /// 1061041, 1061044: deleted, missing.
+    pub(super) fn place(&self, token: &str) -> Result<Node, ApiError> {
+        self.folder(token).map_err(|error| match error.code() {
             1_061_007 => ApiError::new(1_061_041),
             1_061_003 => ApiError::new(1_061_044),
             _ => error,
-        })?;
+        })
+    }
+
+    /// The same for something new, which needs room.
+    ///
+    /// # Errors
+    /// 1062507: full; 1061042: too deep.
+    pub(super) fn parent(&self, token: &str) -> Result<Node, ApiError> {
+        let parent = self.place(token)?;
         let most = self.account.knobs.number("max_siblings", 1500);
         let depth = self.account.knobs.number("max_depth", 0);
         let tree = self.account.tree();

@@ -34,9 +34,7 @@ impl Drop for Busy<'_> {
 /// Class of an operation, calls per second, burst, and whether a day has only so many.
 fn class(op: &'static str) -> (&'static str, u64, u64, bool) {
     match op {
-        "upload_all" | "upload_prepare" | "upload_part" | "upload_finish" => {
-            ("upload", 5, 5, true)
-        }
+        "upload_all" | "upload_prepare" | "upload_part" | "upload_finish" => ("upload", 5, 5, true),
         "download" | "mkdir" | "move" | "copy" => (op, 5, 5, true),
         // A burst of 25 was too much (section 10).
         "rename" => (op, 5, 20, false),

@@ -100,11 +100,11 @@ impl Ctx<'_> {
         };
         if told.is_empty() {
             size = nodes.len();
-        } else if let Some(cut) = self.account.faults.take_number(
-            self.op,
-            FaultKind::TruncatedPage,
-            size as u64 / 2,
-        ) {
+        } else if let Some(cut) =
+            self.account
+                .faults
+                .take_number(self.op, FaultKind::TruncatedPage, size as u64 / 2)
+        {
             size = usize::try_from(cut).unwrap_or(size).clamp(1, size);
         }
         let page = nodes.iter().skip(start).take(size);
@@ -160,11 +160,13 @@ impl Ctx<'_> {
         if told == "shortcut" {
             return Err(970_002);
         }
-        let node = self.typed(token, told).map_err(|error| match error.code() {
-            1_061_002 => 970_002,
-            1_061_004 => 970_003,
-            _ => 970_005,
-        })?;
+        let node = self
+            .typed(token, told)
+            .map_err(|error| match error.code() {
+                1_061_002 => 970_002,
+                1_061_004 => 970_003,
+                _ => 970_005,
+            })?;
         let account = &self.account;
         let mut meta = json!({
             "doc_token": node.id, "doc_type": kind(&node), "title": node.name,
