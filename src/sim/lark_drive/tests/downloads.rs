@@ -31,6 +31,7 @@ async fn ranges_of_files_only() {
     let answer = client.ask(Method::GET, &path).send().await.unwrap();
     let told = answer.headers()["content-disposition"].to_str().unwrap();
     assert_eq!(told, "attachment; filename=\"a.bin\"");
+    assert_eq!(answer.bytes().await.unwrap().len(), 10);
     assert_eq!(client.stat().bytes_down, 23);
     client.set("add:/doc", "docx");
     client.set("add:/link", "shortcut:/a.bin");
