@@ -282,7 +282,7 @@ impl LarkDrive {
             let known = state.tokens.refresh.get_mut(sent);
             let known = known.filter(|token| token.account.profile == account.profile);
             let token = known.ok_or_else(|| ApiError::new(20_026))?;
-            let refused = match token {
+            let refused = match &*token {
                 Refresh { revoked: true, .. } => Some(20_064),
                 Refresh { used: true, .. } => Some(20_073),
                 token if now >= token.expires => Some(20_037),

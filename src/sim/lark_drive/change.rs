@@ -4,10 +4,10 @@
 use serde_json::{Value, json};
 
 use super::super::tree::Node;
-use super::Ctx;
 use super::auth::Who;
 use super::entries::{entry, kind, known_kind};
 use super::errors::ApiError;
+use super::gate::Ctx;
 use super::tasks::Work;
 use super::versions::What;
 

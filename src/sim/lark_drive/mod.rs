@@ -90,7 +90,6 @@ use serde_json::Value;
 
 use super::account::Account;
 use super::simulator::{Kit, SimProfile, Simulator, SimulatorInfo};
-use gate::Ctx;
 
 /// The line of the table.
 pub const INFO: SimulatorInfo = SimulatorInfo {

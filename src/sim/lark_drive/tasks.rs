@@ -125,7 +125,11 @@ impl Ctx<'_> {
         if let Some(word) = failure
             && task.work.take().is_some()
         {
-            let word = if word.is_empty() { "fail" } else { &word };
+            let word = if word.is_empty() {
+                "fail"
+            } else {
+                word.as_str()
+            };
             task.outcome = Some(Outcome::Failed(word.to_owned()));
         }
         let first = !std::mem::replace(&mut task.polled, true);
@@ -140,7 +144,7 @@ impl Ctx<'_> {
         Ok(json!({ "status": match &task.outcome {
             None => "process",
             Some(Outcome::Done) => "success",
-            Some(Outcome::Failed(word)) => word,
+            Some(Outcome::Failed(word)) => word.as_str(),
         }}))
     }
 }

@@ -49,23 +49,26 @@ async fn names_repeat() {
 async fn renames_are_verbatim() {
     let client = Client::new().await;
     let file = client.seed("/a.txt", b"1");
-    client.rename(&file, "file", "b").await.data();
+    client.rename(file.as_str(), "file", "b").await.data();
     assert_eq!(client.names("").await, ["b"]);
-    client.rename(&file, "file", "").await.data();
+    client.rename(file.as_str(), "file", "").await.data();
     assert_eq!(client.names("").await, [""]);
-    client.rename(&file, "file", "c").await.data();
+    client.rename(file.as_str(), "file", "c").await.data();
     for (token, kind, code) in [
         (file.as_str(), "docx", 981_003),
-        (&file, "doc", 981_002),
-        (&file, "mindnote", 981_002),
-        (&file, "", 981_002),
+        (file.as_str(), "doc", 981_002),
+        (file.as_str(), "mindnote", 981_002),
+        (file.as_str(), "", 981_002),
         ("none", "file", 981_003),
-        (&client.root, "folder", 981_004),
+        (client.root.as_str(), "folder", 981_004),
     ] {
         assert_eq!(client.rename(token, kind, "x").await.code(), code, "{kind}");
     }
     let long = "x".repeat(251);
-    assert_eq!(client.rename(&file, "file", &long).await.code(), 1_061_002);
+    assert_eq!(
+        client.rename(file.as_str(), "file", &long).await.code(),
+        1_061_002
+    );
     let path = format!("drive/v1/files/{file}?type=file");
     let empty = client.ask(Method::PATCH, &path).json(&json!({}));
     assert_eq!(client.send(empty).await.code(), 99_992_402);
@@ -77,7 +80,10 @@ async fn renames_are_verbatim() {
     client.rename(doc, "docx", "a/b").await.data();
     assert_eq!(client.paths(), ["/a/b", "/c"]);
     let other = Client::of(&client.world, "lark-2").await;
-    assert_eq!(other.rename(&file, "file", "mine").await.code(), 981_004);
+    assert_eq!(
+        other.rename(file.as_str(), "file", "mine").await.code(),
+        981_004
+    );
 }
 
 #[tokio::test]
@@ -149,10 +155,16 @@ async fn deletes_go_to_the_trash() {
     let file = client.seed("/d/a", b"1");
     let slow = client.seed("/b", b"1");
     let folder = client.mkdir("/d");
-    assert_eq!(client.delete(&file, "folder", "").await.code(), 1_061_003);
-    assert_eq!(client.delete(&file, "", "").await.code(), 1_061_002);
     assert_eq!(
-        client.delete(&file, "file", "&async=x").await.code(),
+        client.delete(file.as_str(), "folder", "").await.code(),
+        1_061_003
+    );
+    assert_eq!(client.delete(file.as_str(), "", "").await.code(), 1_061_002);
+    assert_eq!(
+        client
+            .delete(file.as_str(), "file", "&async=x")
+            .await
+            .code(),
         99_992_402
     );
     assert_eq!(
@@ -160,8 +172,14 @@ async fn deletes_go_to_the_trash() {
         1_061_004
     );
     assert_eq!(client.delete("none", "file", "").await.code(), 1_061_003);
-    assert_eq!(client.delete(&file, "file", "").await.data(), json!({}));
-    assert_eq!(client.delete(&file, "file", "").await.code(), 1_061_007);
+    assert_eq!(
+        client.delete(file.as_str(), "file", "").await.data(),
+        json!({})
+    );
+    assert_eq!(
+        client.delete(file.as_str(), "file", "").await.code(),
+        1_061_007
+    );
     let task = client.delete(&slow, "file", "&async=true").await.data();
     assert_eq!(client.paths(), ["/b", "/d"]);
     for wanted in ["process", "process", "success"] {
@@ -213,7 +231,7 @@ async fn copies_and_shortcuts() {
     client.set("total_size", "20");
     client.good(&call, body("x", "file")).await;
     let entity = |token: &str, kind: &str| json!({ "refer_token": token, "refer_type": kind });
-    let shortcut = json!({ "parent_token": folder, "refer_entity": entity(&file, "file") });
+    let shortcut = json!({ "parent_token": folder, "refer_entity": entity(file.as_str(), "file") });
     let made = client.good("create_shortcut", shortcut).await;
     let node = &made["succ_shortcut_node"];
     assert_eq!(
