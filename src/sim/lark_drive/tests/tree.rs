@@ -49,11 +49,11 @@ async fn names_repeat() {
 async fn renames_are_verbatim() {
     let client = Client::new().await;
     let file = client.seed("/a.txt", b"1");
-    client.rename(file.as_str(), "file", "b").await.data();
+    client.rename(&file, "file", "b").await.data();
     assert_eq!(client.names("").await, ["b"]);
-    client.rename(file.as_str(), "file", "").await.data();
+    client.rename(&file, "file", "").await.data();
     assert_eq!(client.names("").await, [""]);
-    client.rename(file.as_str(), "file", "c").await.data();
+    client.rename(&file, "file", "c").await.data();
     for (token, kind, code) in [
         (file.as_str(), "docx", 981_003),
         (file.as_str(), "doc", 981_002),
@@ -66,7 +66,7 @@ async fn renames_are_verbatim() {
     }
     let long = "x".repeat(251);
     assert_eq!(
-        client.rename(file.as_str(), "file", &long).await.code(),
+        client.rename(&file, "file", &long).await.code(),
         1_061_002
     );
     let path = format!("drive/v1/files/{file}?type=file");
@@ -156,10 +156,10 @@ async fn deletes_go_to_the_trash() {
     let slow = client.seed("/b", b"1");
     let folder = client.mkdir("/d");
     assert_eq!(
-        client.delete(file.as_str(), "folder", "").await.code(),
+        client.delete(&file, "folder", "").await.code(),
         1_061_003
     );
-    assert_eq!(client.delete(file.as_str(), "", "").await.code(), 1_061_002);
+    assert_eq!(client.delete(&file, "", "").await.code(), 1_061_002);
     assert_eq!(
         client
             .delete(file.as_str(), "file", "&async=x")
@@ -173,11 +173,11 @@ async fn deletes_go_to_the_trash() {
     );
     assert_eq!(client.delete("none", "file", "").await.code(), 1_061_003);
     assert_eq!(
-        client.delete(file.as_str(), "file", "").await.data(),
+        client.delete(&file, "file", "").await.data(),
         json!({})
     );
     assert_eq!(
-        client.delete(file.as_str(), "file", "").await.code(),
+        client.delete(&file, "file", "").await.code(),
         1_061_007
     );
     let task = client.delete(&slow, "file", "&async=true").await.data();

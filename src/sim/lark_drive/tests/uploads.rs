@@ -46,8 +46,9 @@ async fn one_call_checks_everything() {
         assert_eq!(got.code(), code, "{name} {value:?}: {}", got.body);
     }
     let long = "\u{4e2d}".repeat(251);
-    let got = client.form("upload_all", &with(&good, "file_name", Some(&long)), bytes);
-    assert_eq!(got.await.code(), 1_061_002);
+    let long = with(&good, "file_name", Some(&long));
+    let got = client.form("upload_all", &long, bytes).await;
+    assert_eq!(got.code(), 1_061_002);
     let empty = client.fields("empty", b"");
     assert_eq!(
         client.form("upload_all", &empty, b"").await.code(),
