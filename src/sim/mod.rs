@@ -32,6 +32,7 @@ mod faults;
 mod form;
 pub mod guangya;
 mod inventory;
+mod lark_drive;
 mod meters;
 pub mod oss;
 pub mod pan115_open;
@@ -77,6 +78,7 @@ pub static SIMULATORS: &[SimulatorInfo] = &[
     guangya::INFO,
     clouddrive2::INFO,
     webdav::INFO,
+    lark_drive::INFO,
 ];
 
 /// Starts a world of the simulators that the options name.
