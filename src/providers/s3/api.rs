@@ -133,7 +133,7 @@ impl Api {
         let (mut parts, ()) = request.into_parts();
         for (name, value) in ask.headers {
             if let Ok(value) = HeaderValue::from_str(value) {
-                parts.headers.insert(HeaderName::from_static(name), value);
+                parts.headers.insert(HeaderName::from_static(*name), value);
             }
         }
         let signed = self.signer.sign(&mut parts, None).await;
@@ -224,7 +224,9 @@ impl<T> Recent<T> {
         if self.all.len() > self.most {
             let oldest = self.all.iter().min_by_key(|(_, (at, _))| *at);
             let oldest = oldest.map(|(key, _)| key.clone());
-            oldest.map(|key| self.all.remove(&key));
+            if let Some(key) = oldest {
+                self.all.remove(&key);
+            }
         }
     }
 

@@ -22,10 +22,7 @@ const ABORTS: usize = 3;
 
 /// Opens an upload and returns its number.
 pub async fn begin(api: &Api, key: &str) -> Result<String> {
-    let call = Call {
-        again: true,
-        ..Call::STAT.named("begin")
-    };
+    let call = Call::STAT.named("begin");
     let answer = api
         .ask(ask(call, Method::POST, key, &[("uploads", "")]))
         .await?;

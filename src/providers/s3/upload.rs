@@ -120,16 +120,15 @@ pub async fn open(
         let message = format!("{} bytes; the provider takes {MOST}", request.size);
         return Err(DriveError::new(ErrorKind::TooLarge, message));
     }
-    match request.on_conflict {
-        OnConflict::Refuse if conversation.name_is_free() => {}
-        OnConflict::Refuse => {
-            let free = list::refuse_taken(api, &place);
-            let dir = list::need_dir(api, request.parent.as_str());
-            futures_util::future::try_join(free, dir).await?;
-        }
+    if request.on_conflict == OnConflict::Replace {
         // A file does not take the place of a directory.
-        OnConflict::Replace if list::is_dir(api, &place).await? => return Err(list::taken(&place)),
-        OnConflict::Replace => {}
+        if list::is_dir(api, &place).await? {
+            return Err(list::taken(&place));
+        }
+    } else if !conversation.name_is_free() {
+        let free = list::refuse_taken(api, &place);
+        let dir = list::need_dir(api, request.parent.as_str());
+        futures_util::future::try_join(free, dir).await?;
     }
     let (way, part_size, parallel) = if request.size > SINGLE {
         let number = multipart::begin(api, &address::key(&place)).await?;
@@ -214,7 +213,7 @@ pub async fn resume(
     let mut state = State::read(&session)?;
     // The directory may have another path by now, which the request knows.
     let place = place_of(request)?;
-    let Way::Parts(upload) = &state.way else {
+    let Way::Parts(upload) = state.way.clone() else {
         state.place = place;
         session.state = state.keep()?;
         let here = held(api, &state).is_some();
@@ -222,10 +221,10 @@ pub async fn resume(
         return Ok((kept && state.size == request.size).then_some(session));
     };
     if place != state.place || state.size != request.size || session.part_size == 0 {
-        multipart::abort(api, &state.key(), upload).await?;
+        multipart::abort(api, &state.key(), &upload).await?;
         return Ok(None);
     }
-    match multipart::stored(api, &state.key(), upload).await? {
+    match multipart::stored(api, &state.key(), &upload).await? {
         Some(mut parts) => {
             parts.retain(|part| part.size == wanted(&session, &state, part.number));
             for part in &mut parts {

@@ -3,6 +3,7 @@
 mod directories;
 mod files;
 mod server;
+mod signature;
 mod uploads;
 
 use std::collections::BTreeMap;
