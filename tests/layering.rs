@@ -25,7 +25,7 @@ const ROWS: &[&[&str]] = &[
 const OPEN: &[&str] = &["config", "observe"];
 
 /// Pieces below `src/providers` that drivers share.
-const SHARED_PIECES: &[&str] = &["oss"];
+const SHARED_PIECES: &[&str] = &["oss", "opendal"];
 
 /// File names that say nothing.
 const EMPTY_NAMES: &[&str] = &[

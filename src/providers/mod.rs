@@ -1,5 +1,6 @@
 //! The registry: one line per provider, one folder per driver, all with the same file names.
-//! `oss` is a piece that drivers share: uploads into Aliyun's object store.
+//! `oss` and `opendal` are pieces that drivers share: uploads into Aliyun's object store, and Apache
+//! OpenDAL's services over our client.
 
 pub mod aliyundrive_open;
 pub mod baidu_netdisk;
@@ -8,11 +9,15 @@ pub mod clouddrive2;
 pub mod guangya;
 pub mod lark_drive;
 pub mod local;
+#[cfg(feature = "backend-s3")]
+pub mod opendal;
 pub mod oss;
 pub mod pan115_open;
 pub mod pan123_open;
 pub mod pikpak;
 pub mod quark_uc;
+#[cfg(feature = "backend-s3")]
+pub mod s3;
 pub mod webdav;
 pub mod xunlei;
 
@@ -33,6 +38,8 @@ pub static REGISTRY: &[&ProviderInfo] = &[
     &clouddrive2::INFO,
     &lark_drive::INFO,
     &webdav::INFO,
+    #[cfg(feature = "backend-s3")]
+    &s3::INFO,
     &local::INFO,
 ];
 
