@@ -39,6 +39,7 @@ pub mod pikpak;
 mod quark_uc;
 mod rate;
 mod recorder;
+mod s3;
 mod server;
 mod simulator;
 mod tree;
@@ -75,6 +76,7 @@ pub static SIMULATORS: &[SimulatorInfo] = &[
     xunlei::INFO,
     guangya::INFO,
     webdav::INFO,
+    s3::INFO,
 ];
 
 /// Starts a world of the simulators that the options name.
