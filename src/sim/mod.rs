@@ -41,6 +41,7 @@ pub mod pikpak;
 mod quark_uc;
 mod rate;
 mod recorder;
+mod s3;
 mod server;
 mod simulator;
 mod tree;
@@ -76,9 +77,10 @@ pub static SIMULATORS: &[SimulatorInfo] = &[
     quark_uc::UC,
     xunlei::INFO,
     guangya::INFO,
+    lark_drive::INFO,
     clouddrive2::INFO,
     webdav::INFO,
-    lark_drive::INFO,
+    s3::INFO,
 ];
 
 /// Starts a world of the simulators that the options name.
