@@ -13,3 +13,4 @@ mod random;
 mod rivals;
 mod shares;
 mod tools;
+mod trees;
