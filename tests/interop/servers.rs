@@ -135,6 +135,7 @@ impl Server {
         }
         let dir = place(kind);
         std::fs::create_dir_all(served(dir.path(), kind)).unwrap();
+        std::fs::create_dir(dir.path().join("locks")).unwrap();
         let mut said = String::new();
         for _ in 0..TRIES {
             let port = free_port();
@@ -176,8 +177,10 @@ impl Server {
     fn prepare(&self) {
         if self.kind == Kind::Apache {
             let open = std::fs::Permissions::from_mode(0o777);
-            let served = self.served().unwrap();
-            std::fs::set_permissions(served, open).unwrap();
+            for name in ["served", "locks"] {
+                let dir = self.dir.path().join(name);
+                std::fs::set_permissions(dir, open.clone()).unwrap();
+            }
         }
         if self.kind == Kind::Moto {
             let answer = ask(self.port, "PUT", &format!("/{BUCKET}")).unwrap();
@@ -312,7 +315,7 @@ fn apache(dir: &Path, port: u16) -> String {
         ));
     }
     lines.push(format!(
-        "DavLockDB {dir}/served.locks\nDocumentRoot {dir}/served\n<Directory {dir}/served>\n\
+        "DavLockDB {dir}/locks/db\nDocumentRoot {dir}/served\n<Directory {dir}/served>\n\
          Dav On\nDavDepthInfinity On\nRequire all granted\nDirectoryIndex disabled\n</Directory>\n"
     ));
     lines.join("\n")

@@ -68,7 +68,7 @@ pub fn plant(top: &Path, empty_directories: bool) {
             file(&format!("in {name}/deeper/{name}"), n + 5);
         }
     }
-    file("what?/again?/a;b?c", 11);
+    file("why?/again?/a;b?c", 11);
     for n in 1..=18 {
         file(&format!("d/e/e/p/f{n:02}.bin"), n * 10_139);
     }

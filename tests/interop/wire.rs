@@ -61,11 +61,10 @@ fn join(client: TcpStream, server: TcpStream, sent: Arc<AtomicU64>) {
         stream.set_nodelay(true).unwrap();
     }
     let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-    std::thread::spawn(move || {
-        pump(from, to, |bytes| {
-            drop(sent.fetch_add(bytes, Ordering::SeqCst))
-        })
-    });
+    let count = move |bytes| {
+        sent.fetch_add(bytes, Ordering::SeqCst);
+    };
+    std::thread::spawn(move || pump(from, to, count));
     std::thread::spawn(move || pump(server, client, |_| ()));
 }
 
