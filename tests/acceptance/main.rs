@@ -14,3 +14,4 @@ mod random;
 mod rivals;
 mod shares;
 mod tools;
+mod trees;

@@ -51,7 +51,7 @@ use bytes::Bytes;
 
 use crate::drive::{
     Attempt, AuthMode, ByteStream, Calls, Capabilities, Conversation, Cursor, Drive, DriveContext,
-    EndpointInfo, FieldInfo, Gives, GivesWhen, HashesDue, Node, NodeId, Overwrite, Page,
+    EndpointInfo, FieldInfo, Finds, Gives, GivesWhen, HashesDue, Node, NodeId, Overwrite, Page,
     PartReceipt, ProviderInfo, Question, Quota, Result, Status, UploadRequest, UploadRules,
     UploadSession,
 };
@@ -120,6 +120,7 @@ pub static INFO: ProviderInfo = ProviderInfo {
         url: "http://127.0.0.1:19798",
     }],
     status: Status::SimulatorVerified,
+    login: None,
     open,
 };
 
@@ -212,6 +213,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     read_only: false,
     shared: false,
     saves_shared: false,
+    finds: Finds::NOTHING,
 };
 
 fn open(context: DriveContext) -> Result<Arc<dyn Drive>> {

@@ -42,8 +42,8 @@ use bytes::Bytes;
 
 use crate::drive::{
     Attempt, AuthMode, ByteStream, Calls, Capabilities, Conversation, Cursor, Drive, DriveContext,
-    EndpointInfo, FieldInfo, HashesDue, Node, NodeId, Overwrite, Page, PartReceipt, ProviderInfo,
-    Quota, Result, Status, UploadRequest, UploadRules, UploadSession,
+    EndpointInfo, FieldInfo, Finds, HashesDue, Node, NodeId, Overwrite, Page, PartReceipt,
+    ProviderInfo, Quota, Result, Status, UploadRequest, UploadRules, UploadSession,
 };
 use crate::net::ClassLimit;
 
@@ -101,6 +101,7 @@ pub static INFO: ProviderInfo = ProviderInfo {
         url: "https://open.feishu.cn",
     }],
     status: Status::SimulatorVerified,
+    login: None,
     open,
 };
 
@@ -195,6 +196,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     read_only: false,
     shared: false,
     saves_shared: false,
+    finds: Finds::NOTHING,
 };
 
 fn open(context: DriveContext) -> Result<Arc<dyn Drive>> {

@@ -117,7 +117,8 @@ pub fn encode(name: &[u8]) -> String {
     percent_encode(name, KEEP).to_string()
 }
 
-fn decode(text: &str) -> Vec<u8> {
+/// The bytes of a name or a path.
+pub fn decode(text: &str) -> Vec<u8> {
     percent_decode_str(text).collect()
 }
 

@@ -11,6 +11,7 @@ use super::auth::{Auth, Grant};
 use super::chunks::Chunks;
 use super::error::{self, Wanted};
 use super::pipe::Pipes;
+use super::spelling::Spelling;
 use crate::drive::{DriveContext, DriveError, ErrorKind, Result, open_client, patience};
 use crate::net::{Client, Deadlines, Request, Response, retry};
 
@@ -86,6 +87,7 @@ pub struct Api {
     pub odd_etags: AtomicBool,
     pub chunks: Chunks,
     pub pipes: Pipes,
+    pub spelling: Spelling,
 }
 
 impl Api {
@@ -101,6 +103,7 @@ impl Api {
             client: open_client(context, headers)?,
             chunks: Chunks::new(&base, auth.user(), context.field("chunks")),
             pipes: Pipes::default(),
+            spelling: Spelling::default(),
             odd_etags: AtomicBool::new(false),
             base,
             auth,
@@ -156,6 +159,9 @@ impl Api {
                 request.headers.insert(AUTHORIZATION, value);
             }
             let response = self.client.send(request).await?;
+            if ours {
+                self.spelling.learn(&response.headers);
+            }
             match response.status.as_u16() {
                 401 if ours && !challenged && self.auth.learn(&response.headers, &grant) => {
                     challenged = true;

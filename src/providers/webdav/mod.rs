@@ -19,6 +19,7 @@
 //! | `pipe` | parts that follow each other into one request |
 //! | `chunks` | chunks of Nextcloud and ownCloud |
 //! | `names` | names a server holds, and ours |
+//! | `spelling` | names that one server loses |
 
 mod address;
 mod api;
@@ -32,6 +33,7 @@ mod pipe;
 mod propfind;
 mod read;
 mod session;
+mod spelling;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -39,6 +41,7 @@ mod upload;
 mod write;
 mod xml;
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -252,6 +255,31 @@ struct WebDav {
     capabilities: &'static Capabilities,
 }
 
+impl WebDav {
+    /// The name to tell the server, which is asked first who it is where that matters.
+    async fn told<'a>(&self, name: &'a str) -> Result<Cow<'a, str>> {
+        if self.api.spelling.is_open(name) {
+            list::look(&self.api, self.root.as_str()).await?;
+        }
+        self.api.spelling.encode(name)
+    }
+
+    async fn told_in<'a>(&self, request: &'a UploadRequest) -> Result<Cow<'a, UploadRequest>> {
+        let name = self.told(&request.name).await?;
+        if name == request.name {
+            return Ok(Cow::Borrowed(request));
+        }
+        Ok(Cow::Owned(UploadRequest {
+            name: name.into_owned(),
+            ..request.clone()
+        }))
+    }
+
+    fn shown(&self, node: Node) -> Node {
+        self.api.spelling.decode(node)
+    }
+}
+
 #[async_trait]
 impl Drive for WebDav {
     fn capabilities(&self) -> &Capabilities {
@@ -268,15 +296,22 @@ impl Drive for WebDav {
     }
 
     fn check_name(&self, name: &str) -> Result<()> {
-        names::encode(name).map(drop)
+        names::encode(&self.api.spelling.encode(name)?).map(drop)
     }
 
     async fn list(&self, dir: &NodeId, cursor: Option<Cursor>) -> Result<Page> {
-        list::page(&self.api, dir, cursor).await
+        let page = list::page(&self.api, dir, cursor).await?;
+        let nodes = page
+            .nodes
+            .into_iter()
+            .map(|node| self.shown(node))
+            .collect();
+        Ok(Page { nodes, ..page })
     }
 
     async fn stat(&self, id: &NodeId) -> Result<Node> {
-        list::stat(&self.api, id).await
+        let node = list::stat(&self.api, id).await?;
+        Ok(self.shown(node))
     }
 
     async fn read(&self, node: &Node, range: Range<u64>) -> Result<ByteStream> {
@@ -284,19 +319,26 @@ impl Drive for WebDav {
     }
 
     async fn mkdir(&self, parent: &NodeId, name: &str) -> Result<Node> {
-        write::mkdir(&self.api, parent, name).await
+        let name = self.told(name).await?;
+        let node = write::mkdir(&self.api, parent, &name).await?;
+        Ok(self.shown(node))
     }
 
     async fn rename(&self, node: &Node, name: &str) -> Result<Node> {
-        write::rename(&self.api, node, name).await
+        let name = self.told(name).await?;
+        let node = write::rename(&self.api, node, &name).await?;
+        Ok(self.shown(node))
     }
 
     async fn move_to(&self, node: &Node, parent: &NodeId) -> Result<Node> {
-        write::move_to(&self.api, node, parent).await
+        let node = write::move_to(&self.api, node, parent).await?;
+        Ok(self.shown(node))
     }
 
     async fn copy(&self, node: &Node, parent: &NodeId, name: &str) -> Result<Node> {
-        write::copy(&self.api, node, parent, name).await
+        let name = self.told(name).await?;
+        let node = write::copy(&self.api, node, parent, &name).await?;
+        Ok(self.shown(node))
     }
 
     async fn trash(&self, node: &Node) -> Result<()> {
@@ -321,7 +363,8 @@ impl Drive for WebDav {
         request: &UploadRequest,
         conversation: &Conversation<'_>,
     ) -> Result<UploadSession> {
-        upload::open(&self.api, request, conversation).await
+        let request = self.told_in(request).await?;
+        upload::open(&self.api, &request, conversation).await
     }
 
     async fn resume_upload(
@@ -329,7 +372,8 @@ impl Drive for WebDav {
         request: &UploadRequest,
         session: UploadSession,
     ) -> Result<Option<UploadSession>> {
-        upload::resume(&self.api, request, session).await
+        let request = self.told_in(request).await?;
+        upload::resume(&self.api, &request, session).await
     }
 
     async fn put_part(
@@ -347,7 +391,9 @@ impl Drive for WebDav {
         session: &UploadSession,
         conversation: &Conversation<'_>,
     ) -> Result<Node> {
-        upload::commit(&self.api, request, session, conversation).await
+        let request = self.told_in(request).await?;
+        let node = upload::commit(&self.api, &request, session, conversation).await?;
+        Ok(self.shown(node))
     }
 
     async fn abandon_upload(&self, session: &UploadSession) -> Result<()> {

@@ -106,6 +106,7 @@ pub async fn rename_to(
     headers: &[(&'static str, String)],
 ) -> Result<()> {
     refuse_taken(api, target.id).await?;
+    api.spelling.refuse_lost(target.id)?;
     let mut call = Call::new(op, Wanted::Name, "MOVE", api.base.url(from, target.dir))
         .header("destination", &api.base.url(target.id, target.dir))
         .header("overwrite", "F")
@@ -168,6 +169,7 @@ pub async fn copy(api: &Api, node: &Node, parent: &NodeId, name: &str) -> Result
     let stored = names::encode(name)?;
     let to = address::child(parent.as_str(), stored.as_bytes());
     refuse_taken(api, &to).await?;
+    api.spelling.refuse_lost(&to)?;
     let call = Call::new(
         "copy",
         Wanted::Name,

@@ -169,6 +169,7 @@ impl Simulator for LarkDrive {
                 ]),
                 secrets,
                 endpoints: self.endpoints(),
+                root: None,
             }
         };
         self.kit.accounts.iter().map(one).collect()

@@ -394,6 +394,7 @@ impl Simulator for Pan115 {
                 fields: keys.map(|(name, key)| (name.to_owned(), key)).into(),
                 secrets: BTreeMap::from([("cookie".to_owned(), self.profile_cookie(account))]),
                 endpoints,
+                root: None,
             }
         };
         let cookies = self.kit.accounts.iter().take(1).map(by_cookie);

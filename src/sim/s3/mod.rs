@@ -206,6 +206,7 @@ impl Simulator for S3 {
                 ]),
                 secrets: texts(&[("secret_access_key", &pair.secret)]),
                 endpoints: self.endpoints(),
+                root: None,
             })
             .collect()
     }

@@ -51,6 +51,8 @@ struct Manners {
     rangeless: bool,
     /// Says with PUT what it stored.
     tags: bool,
+    /// Decodes a `Destination` before it takes it apart, as wsgidav does.
+    loses: bool,
 }
 
 type Script = dyn Fn(&str) -> Act + Send + Sync;
@@ -243,7 +245,11 @@ async fn serve(
             hang_up();
         }
     }
-    let done = work(kind, files, &method, &raw, &path, &headers, stored.into());
+    let mut done = work(kind, files, &method, &raw, &path, &headers, stored.into());
+    if kind.loses {
+        let name = axum::http::HeaderValue::from_static("WsgiDAV/4.4.0 Cheroot/11.1.2");
+        done.headers_mut().insert("server", name);
+    }
     if act == Act::DropAnswer {
         hang_up();
     }
@@ -335,7 +341,13 @@ fn work(
         }
         ("MOVE" | "COPY", there) => {
             let to = header("destination").to_owned();
-            let to = decoded(reqwest::Url::parse(&to).unwrap().path());
+            let mut to = decoded(reqwest::Url::parse(&to).unwrap().path());
+            if kind.loses {
+                let last = to.rfind('/').unwrap_or(0);
+                let end = to.get(last..).and_then(|name| name.find(';'));
+                to.truncate(end.map_or(to.len(), |at| last + at));
+                to.truncate(to.find('?').unwrap_or(to.len()));
+            }
             if header("overwrite") == "F" && all.contains_key(&to) && !kind.careless {
                 return answer(412);
             }

@@ -409,3 +409,35 @@ async fn small_files_carry_their_checksum_to_a_cloud() {
     );
     drive.abandon_upload(&session).await.unwrap();
 }
+
+#[tokio::test]
+async fn what_a_server_would_lose_of_a_name_has_a_twin_there() {
+    let manners = Manners {
+        loses: true,
+        ..Manners::default()
+    };
+    let stand = Stand::start(manners, |_| Act::Serve).await;
+    let drive = stand.drive();
+    let source = Source(bytes(300), true);
+    // Its first request of all: who the server is decides about the name.
+    let mut session = open_one(&*drive, "a;b?c", &source).await.unwrap();
+    send(&*drive, &mut session, &source.0).await.unwrap();
+    let file = commit(&*drive, "a;b?c", &session, &source).await.unwrap();
+    assert_eq!(file.name, "a;b?c");
+    let spelled = "/dav/d/a\u{ff1b}b\u{ff1f}c";
+    assert_eq!(stand.paths(), [spelled]);
+    let dir = drive.mkdir(&file.parent, "why?").await.unwrap();
+    let copy = drive.copy(&file, &dir.id, "again?").await.unwrap();
+    let renamed = drive.rename(&copy, "once;more").await.unwrap();
+    assert_eq!((&*dir.name, &*copy.name), ("why?", "again?"));
+    assert_eq!(drive.stat(&renamed.id).await.unwrap().name, "once;more");
+    let listed = drive.list(&file.parent, None).await.unwrap().nodes;
+    let names: Vec<&str> = listed.iter().map(|node| &*node.name).collect();
+    assert_eq!(names, ["a;b?c", "why?"]);
+    // Names that somebody else gave are read, and never moved to where they would not be found.
+    stand.put("/dav/d/real?", b"x");
+    let real = drive.stat(&NodeId::new("d/real%3F")).await.unwrap();
+    let moved = drive.move_to(&real, &dir.id).await.unwrap_err();
+    assert_eq!(moved.kind, ErrorKind::Invalid);
+    assert_eq!(stand.get("/dav/d/real?").unwrap(), "x");
+}
