@@ -135,7 +135,7 @@ async fn one_change_at_a_time_in_both_modes() {
     let (b, _) = web.seed("/b", 2, 5);
     let (c, _) = web.seed("/c", 3, 5);
     let dir = web.mkdir("0", "dir").await;
-    web.set("op_ms", "400");
+    web.set("op_ms", "1500");
     let first = [("fid[0]", a.as_str()), ("pid", &dir)];
     let second = [("fid[0]", b.as_str()), ("pid", "0")];
     let third = [("file_ids", c.as_str()), ("to_cid", &dir)];

@@ -214,7 +214,7 @@ async fn the_front_blocks() {
     );
     assert_eq!(web.list("0", &[]).await["state"], true);
     web.set("blocked", "");
-    web.set("cookie_qps", "2");
+    web.set("cookie_qps", "1");
     let mut seen = Vec::new();
     for _ in 0..12 {
         seen.push(web.get_raw("web", "/files", &[]).await.status);
