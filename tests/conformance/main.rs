@@ -295,6 +295,7 @@ macro_rules! suite {
 
 suite! {
     pan115_open = "115_open",
+    pan115_cookie = "115_open/cookie",
     aliyundrive_open = "aliyundrive_open",
     pan123_open = "123_open",
     pikpak = "pikpak",
@@ -308,8 +309,10 @@ suite! {
     baidu_cookie = "baidu_netdisk/cookie",
     xunlei = "xunlei",
     guangya = "guangya",
+    lark_drive = "lark_drive",
     clouddrive2 = "clouddrive2",
     webdav = "webdav",
+    s3 = "s3",
     local = "local",
 }
 

@@ -205,7 +205,10 @@ impl Stage {
                     .map(|name| percent_encode(name.as_bytes(), UNRESERVED).to_string());
                 encoded.collect::<Vec<_>>().join("/")
             }
-            Ids::Path => format!("{}/{path}", self.drive.root()),
+            Ids::Path => match self.drive.root().as_str() {
+                "" => path.to_owned(),
+                root => format!("{root}/{path}"),
+            },
         }
     }
 

@@ -324,6 +324,7 @@ macro_rules! columns {
 
 columns! {
     pan115 = "115-2",
+    pan115_cookie = "115-cookie",
     aliyundrive = "ali-2",
     pan123 = "123-2",
     pikpak = "pikpak-2",
@@ -332,8 +333,10 @@ columns! {
     cloud189 = "189-2",
     xunlei = "xunlei-2",
     guangya = "guangya-2",
+    lark_drive = "lark-2",
     clouddrive2 = "cd2-2",
     webdav = "webdav-2",
+    s3 = "s3-2",
     quark = "quark-2",
     uc = "uc-2",
     local = "there",
@@ -347,7 +350,7 @@ fn every_provider_has_its_column() {
         .iter()
         .map(|sim| format!("{}-2", sim.short));
     let mut all: Vec<String> = world
-        .chain(["there", "baidu-cookie"].map(str::to_owned))
+        .chain(["there", "baidu-cookie", "115-cookie"].map(str::to_owned))
         .collect();
     all.sort_unstable();
     assert_eq!(columns, all);

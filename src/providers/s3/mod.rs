@@ -106,6 +106,7 @@ pub static INFO: ProviderInfo = ProviderInfo {
         url: "",
     }],
     status: Status::SimulatorVerified,
+    login: None,
     open,
 };
 

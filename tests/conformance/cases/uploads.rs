@@ -1,7 +1,8 @@
 //! Streamed uploads: small, in parts, resumed, abandoned, and against taken names.
 
 use panfuse::drive::{
-    Conversation, ErrorKind, HashesDue, NodeId, OnConflict, Overwrite, ReadBudget, UploadSession,
+    Conversation, ErrorKind, HashesDue, NodeId, OnConflict, Overwrite, Quota, ReadBudget,
+    UploadSession,
 };
 
 use crate::actions::{
@@ -424,6 +425,9 @@ pub async fn a_full_account_is_told(stage: Stage) -> Outcome {
     assert_eq!(error.kind, ErrorKind::QuotaFull, "{error}");
     stage.assert_unchanged(&before);
     let quota = stage.drive.quota().await.unwrap();
-    assert_eq!((quota.total, quota.used), (1_000_000, 900_000));
+    // Some tell no figures.
+    if quota != Quota::default() {
+        assert_eq!((quota.total, quota.used), (1_000_000, 900_000));
+    }
     Ok(())
 }
