@@ -457,7 +457,7 @@ const SPECS: &[Spec] = &[
         lasting: |_| false,
         part_links: false,
         streamed: false,
-        ids: Ids::Path,
+        ids: Ids::EncodedPath,
         asks: None,
     },
     Spec {
