@@ -65,6 +65,11 @@ pub(super) fn out_of(op: &str, error: Error) -> DriveError {
     DriveError::new(kind, format!("{op}: {message}")).retry(retry)
 }
 
+/// Whether a request was not sent because it could not be signed.
+pub(super) fn is_unsigned(error: &Error) -> bool {
+    inside::<reqsign_core::Error>(error).is_some() && inside::<DriveError>(error).is_none()
+}
+
 /// The first error of this type that an error was made of.
 fn inside<T: std::error::Error + 'static>(error: &Error) -> Option<&T> {
     let mut next = std::error::Error::source(error);
@@ -105,6 +110,14 @@ mod tests {
         assert!(is_page_end(&page_end()));
         let other = into_opendal(DriveError::not_found("x"));
         assert!(!is_page_end(&other));
+    }
+
+    #[test]
+    fn a_request_that_could_not_be_signed_is_known() {
+        let signer = reqsign_core::Error::credential_invalid("failed to load");
+        let error = Error::new(Theirs::Unexpected, "signing http request").set_source(signer);
+        assert!(is_unsigned(&error));
+        assert!(!is_unsigned(&into_opendal(DriveError::not_found("x"))));
     }
 
     #[test]

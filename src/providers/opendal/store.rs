@@ -10,7 +10,7 @@ use opendal::options::{CopyOptions, ListOptions, WriteOptions};
 use opendal::raw::{OpCopy, OpDelete, OpList, OpRead, OpStat, OpWrite, Servicer, oio};
 use opendal::{Buffer, BytesRange, HttpTransporter, Metadata, OperationContext, Operator};
 
-use super::failure::{is_page_end, out_of};
+use super::failure::{is_page_end, is_unsigned, out_of};
 use super::transport::{Gate, Transport};
 use super::wire::{Call, Wire};
 use crate::drive::{ByteStream, DriveError, ErrorKind, Result};
@@ -68,7 +68,7 @@ impl Store {
     pub async fn stat(&self, key: &str) -> Result<Metadata> {
         let op = Call::STAT.op;
         let stat = self.service.stat_dyn(&self.context, key, OpStat::default());
-        Ok(stat.await.map_err(|e| out_of(op, e))?.into_metadata())
+        Ok(stat.await.map_err(|e| self.failed(op, e))?.into_metadata())
     }
 
     /// The bytes of `range` (half-open, not empty), and what the answer tells of the object, its whole
@@ -82,9 +82,12 @@ impl Store {
         let reader = self
             .service
             .read_dyn(&self.context, key, OpRead::default())
-            .map_err(|e| out_of(op, e))?;
+            .map_err(|e| self.failed(op, e))?;
         let wanted = BytesRange::new(range.start, Some(length));
-        let opened = reader.open_dyn(wanted).await.map_err(|e| out_of(op, e))?;
+        let opened = reader
+            .open_dyn(wanted)
+            .await
+            .map_err(|e| self.failed(op, e))?;
         let (told, stream) = opened;
         let told = told
             .into_metadata()
@@ -103,16 +106,17 @@ impl Store {
             ..WriteOptions::default()
         };
         let capability = self.service.capability_dyn();
-        let (args, _) = OpWrite::from_options(&capability, options).map_err(|e| out_of(op, e))?;
+        let (args, _) =
+            OpWrite::from_options(&capability, options).map_err(|e| self.failed(op, e))?;
         let mut writer = self
             .service
             .write_dyn(&self.context, key, args)
-            .map_err(|e| out_of(op, e))?;
+            .map_err(|e| self.failed(op, e))?;
         writer
             .write_dyn(Buffer::from(bytes))
             .await
-            .map_err(|e| out_of(op, e))?;
-        writer.close_dyn().await.map_err(|e| out_of(op, e))
+            .map_err(|e| self.failed(op, e))?;
+        writer.close_dyn().await.map_err(|e| self.failed(op, e))
     }
 
     /// Copies an object at the provider. Where it takes several requests that can leave something
@@ -124,16 +128,16 @@ impl Store {
         let op = Call::COPY.op;
         let capability = self.service.capability_dyn();
         let args = OpCopy::from_options(&capability, CopyOptions::default());
-        let args = args.map_err(|e| out_of(op, e))?;
+        let args = args.map_err(|e| self.failed(op, e))?;
         let copier = self.service.copy_dyn(&self.context, from, to, args);
-        let mut copier = copier.map_err(|e| out_of(op, e))?;
+        let mut copier = copier.map_err(|e| self.failed(op, e))?;
         match copier.close_dyn().await {
             Ok(made) => Ok(made),
             Err(error) => {
                 if let Err(left) = copier.abort_dyn().await {
-                    tracing::warn!(error = %out_of(op, left), "a broken copy could not be cleaned");
+                    tracing::warn!(error = %self.failed(op, left), "a broken copy could not be cleaned");
                 }
-                Err(out_of(op, error))
+                Err(self.failed(op, error))
             }
         }
     }
@@ -153,12 +157,12 @@ impl Store {
     pub async fn delete_all<'a>(&self, keys: impl IntoIterator<Item = &'a str>) -> Result<()> {
         let op = Call::DELETE.op;
         let deleter = self.service.delete_dyn(&self.context);
-        let mut deleter = deleter.map_err(|e| out_of(op, e))?;
+        let mut deleter = deleter.map_err(|e| self.failed(op, e))?;
         for key in keys {
             let deleted = deleter.delete_dyn(key, OpDelete::default()).await;
-            deleted.map_err(|e| out_of(op, e))?;
+            deleted.map_err(|e| self.failed(op, e))?;
         }
-        deleter.close_dyn().await.map_err(|e| out_of(op, e))
+        deleter.close_dyn().await.map_err(|e| self.failed(op, e))
     }
 
     /// One page of a listing: what one request brings. Where the service cannot start in the middle,
@@ -182,7 +186,7 @@ impl Store {
             prefix => prefix,
         };
         let lister = self.service.list_dyn(&context, path, args);
-        let mut lister = lister.map_err(|e| out_of(op, e))?;
+        let mut lister = lister.map_err(|e| self.failed(op, e))?;
         let mut listed = Listed::default();
         loop {
             match lister.next_dyn().await {
@@ -200,8 +204,15 @@ impl Store {
                     listed.next = after(listing, &listed.entries);
                     return Ok(listed);
                 }
-                Err(error) => return Err(out_of(op, error)),
+                Err(error) => return Err(self.failed(op, error)),
             }
+        }
+    }
+
+    fn failed(&self, op: &'static str, error: opendal::Error) -> DriveError {
+        match is_unsigned(&error) {
+            true => self.wire.unsigned(op),
+            false => out_of(op, error),
         }
     }
 }

@@ -122,6 +122,9 @@ pub trait Dialect: Send + Sync + 'static {
         None
     }
 
+    /// Why there was nothing to sign a request with. The signer does not hand on what its sources say.
+    fn unsigned(&self, op: &'static str) -> DriveError;
+
     /// Sees the head of every success.
     fn seen(&self, op: &'static str, headers: &HeaderMap) {
         let _ = (op, headers);
@@ -198,6 +201,10 @@ impl Wire {
             Ok(response)
         })
         .await
+    }
+
+    pub(super) fn unsigned(&self, op: &'static str) -> DriveError {
+        self.dialect.unsigned(op)
     }
 
     async fn send(&self, call: Call, parts: &Parts, body: &Bytes) -> Result<Response> {

@@ -21,7 +21,7 @@ use super::marks::Marks;
 use super::upload::Held;
 use crate::drive::{DriveContext, DriveError, ErrorKind, NodeId, Result, open_client};
 use crate::net::Clock;
-use crate::providers::opendal::{Answer, Call, Store, Wire};
+use crate::providers::opendal::{Answer, Call, Dialect as _, Store, Wire};
 
 /// A request that is signed here.
 pub struct Ask<'a> {
@@ -66,8 +66,8 @@ impl Api {
         let url = context.endpoints.get("url").map_or("", String::as_str);
         let (bucket, style) = (context.field("bucket"), context.field("path_style"));
         let place = Place::new(url, bucket, region, style)?;
-        let keys = Keys::new(context);
         let dialect = Arc::new(S3Dialect::default());
+        let keys = Keys::new(context, dialect.clone());
         let agent = HeaderValue::from_static(concat!("panfuse/", env!("CARGO_PKG_VERSION")));
         let headers = HeaderMap::from_iter([(reqwest::header::USER_AGENT, agent)]);
         let wire = Wire::new(open_client(context, headers)?, dialect.clone());
@@ -137,12 +137,7 @@ impl Api {
             }
         }
         let signed = self.signer.sign(&mut parts, None).await;
-        signed.map_err(|error| match error.kind() {
-            reqsign_core::ErrorKind::CredentialInvalid => {
-                DriveError::new(ErrorKind::Auth, format!("{op}: no usable access key"))
-            }
-            _ => DriveError::new(ErrorKind::Invalid, format!("{op}: it cannot be signed")),
-        })?;
+        signed.map_err(|_| self.dialect.unsigned(op))?;
         // The client knows it.
         parts.headers.remove(HOST);
         self.wire.answer(ask.call, &parts, &ask.body).await

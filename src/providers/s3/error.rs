@@ -1,11 +1,13 @@
 //! What a refusal means (sheet generic_backends, 5; the service's own list of error codes).
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 
+use super::api::lock;
 use super::xml::Document;
 use crate::drive::{AccountEffect, DriveError, ErrorKind};
 use crate::net::{Retry, redact_text};
@@ -18,6 +20,8 @@ const LONGEST_TEXT: usize = 16 << 10;
 #[derive(Default)]
 pub struct S3Dialect {
     seals: AtomicU8,
+    /// Why the access key could not be loaded the last time.
+    keyless: Mutex<Option<DriveError>>,
 }
 
 /// Whether ETags of whole objects are MD5s of their bytes.
@@ -39,6 +43,11 @@ impl S3Dialect {
             1 => Seals::Plain,
             _ => Seals::Sealed,
         }
+    }
+
+    /// The access key cannot be loaded.
+    pub fn keyless(&self, why: DriveError) {
+        *lock(&self.keyless) = Some(why);
     }
 
     /// From now on no ETag is taken for an MD5.
@@ -72,6 +81,13 @@ impl Dialect for S3Dialect {
             body,
         };
         Some(of(&refusal, Some(&document), None))
+    }
+
+    fn unsigned(&self, op: &'static str) -> DriveError {
+        let why = lock(&self.keyless).clone();
+        why.unwrap_or_else(|| {
+            DriveError::new(ErrorKind::Invalid, format!("{op}: it cannot be signed"))
+        })
     }
 
     fn seen(&self, op: &'static str, headers: &HeaderMap) {

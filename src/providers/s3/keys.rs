@@ -7,6 +7,7 @@ use std::sync::Arc;
 use reqsign_aws_v4::{Credential, RequestSigner};
 use reqsign_core::{Context, ProvideCredential, Signer};
 
+use super::error::S3Dialect;
 use crate::drive::{DriveContext, DriveError, ErrorKind};
 use crate::net::{CredentialStore, Retry};
 
@@ -15,13 +16,15 @@ use crate::net::{CredentialStore, Retry};
 pub struct Keys {
     id: String,
     store: Arc<dyn CredentialStore>,
+    dialect: Arc<S3Dialect>,
 }
 
 impl Keys {
-    pub fn new(context: &DriveContext) -> Keys {
+    pub fn new(context: &DriveContext, dialect: Arc<S3Dialect>) -> Keys {
         Keys {
             id: context.field("access_key_id").to_owned(),
             store: context.credentials.clone(),
+            dialect,
         }
     }
 
@@ -64,7 +67,9 @@ impl ProvideCredential for Keys {
             Ok(credential) => Ok(Some(credential)),
             Err(error) => {
                 let refused = reqsign_core::Error::credential_invalid(error.to_string());
-                Err(refused.with_source(error))
+                // The chain of sources drops the reason.
+                self.dialect.keyless(error);
+                Err(refused)
             }
         }
     }

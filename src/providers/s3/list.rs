@@ -66,7 +66,7 @@ pub async fn page(api: &Api, dir: &NodeId, cursor: Option<Cursor>) -> Result<Pag
             }
             Some(_) => nodes.push(dir_node(&id)),
             None => {
-                if known.etag().is_none() {
+                if known.etag().is_none_or(|tag| bare_etag(tag).is_empty()) {
                     api.bare_lists.store(true, Ordering::Relaxed);
                 }
                 nodes.push(file_node(api, &id, known));
