@@ -65,10 +65,7 @@ async fn renames_are_verbatim() {
         assert_eq!(client.rename(token, kind, "x").await.code(), code, "{kind}");
     }
     let long = "x".repeat(251);
-    assert_eq!(
-        client.rename(&file, "file", &long).await.code(),
-        1_061_002
-    );
+    assert_eq!(client.rename(&file, "file", &long).await.code(), 1_061_002);
     let path = format!("drive/v1/files/{file}?type=file");
     let empty = client.ask(Method::PATCH, &path).json(&json!({}));
     assert_eq!(client.send(empty).await.code(), 99_992_402);
@@ -155,10 +152,7 @@ async fn deletes_go_to_the_trash() {
     let file = client.seed("/d/a", b"1");
     let slow = client.seed("/b", b"1");
     let folder = client.mkdir("/d");
-    assert_eq!(
-        client.delete(&file, "folder", "").await.code(),
-        1_061_003
-    );
+    assert_eq!(client.delete(&file, "folder", "").await.code(), 1_061_003);
     assert_eq!(client.delete(&file, "", "").await.code(), 1_061_002);
     assert_eq!(
         client
@@ -172,14 +166,8 @@ async fn deletes_go_to_the_trash() {
         1_061_004
     );
     assert_eq!(client.delete("none", "file", "").await.code(), 1_061_003);
-    assert_eq!(
-        client.delete(&file, "file", "").await.data(),
-        json!({})
-    );
-    assert_eq!(
-        client.delete(&file, "file", "").await.code(),
-        1_061_007
-    );
+    assert_eq!(client.delete(&file, "file", "").await.data(), json!({}));
+    assert_eq!(client.delete(&file, "file", "").await.code(), 1_061_007);
     let task = client.delete(&slow, "file", "&async=true").await.data();
     assert_eq!(client.paths(), ["/b", "/d"]);
     for wanted in ["process", "process", "success"] {
