@@ -284,6 +284,10 @@ impl Ask<'_> {
         for (name, value) in self.headers.iter().chain(&self.unsigned) {
             ask = ask.header(name, value);
         }
+        // The HTTP client says no length of a body that is empty, and the server wants one.
+        if self.method == "PUT" && self.body.is_empty() {
+            ask = ask.header("content-length", "0");
+        }
         ask.body(self.body.clone())
     }
 

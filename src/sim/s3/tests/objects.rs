@@ -226,7 +226,10 @@ async fn what_a_put_must_not_be() {
     let s3 = Client::new();
     let chunks = [Ok::<_, std::io::Error>(Bytes::from_static(b"1"))];
     let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
-    let ask = s3.ask("PUT", "k").payload("UNSIGNED-PAYLOAD").signed();
+    let asked = || s3.ask("PUT", "k").payload("UNSIGNED-PAYLOAD").body("1");
+    let silent = asked().signed().body("");
+    s3.send(silent).await.fails(411, "MissingContentLength");
+    let ask = asked().signed();
     s3.send(ask.body(body))
         .await
         .fails(411, "MissingContentLength");
