@@ -38,7 +38,7 @@ fn round(kinds: &[Kind]) {
         house.sync();
         house.sh(&format!("diff -r \"$OUT/src\" {target}/all"));
         at_server(&house, *to, "src", "all");
-        assert_eq!(house.server(*from).files(), Vec::<String>::new());
+        assert_eq!(house.server(*from).entries(), Vec::<String>::new());
         no_strays(&house, *to);
     }
     house.forget();

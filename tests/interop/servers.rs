@@ -165,10 +165,10 @@ impl Server {
         (self.kind != Kind::Moto).then(|| served(self.dir.path(), self.kind))
     }
 
-    /// Paths of all files and objects that it has, our own unfinished ones too.
-    pub fn files(&self) -> Vec<String> {
+    /// Paths of all that it has: directories, files, objects, our own unfinished ones too.
+    pub fn entries(&self) -> Vec<String> {
         match self.served() {
-            Some(top) => walk(&top, &top),
+            Some(top) => walk(&top, &top, self.kind.has_empty_directories()),
             None => self.keys(),
         }
     }
@@ -382,14 +382,17 @@ pub fn stop(child: &mut Child) {
     let _ = child.wait();
 }
 
-fn walk(top: &Path, dir: &Path) -> Vec<String> {
+fn walk(top: &Path, dir: &Path, with_directories: bool) -> Vec<String> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
-        let name = path.strip_prefix(top).unwrap();
-        paths.push(name.to_str().unwrap().to_owned());
-        if path.is_dir() {
-            paths.extend(walk(top, &path));
+        let is_dir = path.is_dir();
+        if with_directories || !is_dir {
+            let name = path.strip_prefix(top).unwrap();
+            paths.push(name.to_str().unwrap().to_owned());
+        }
+        if is_dir {
+            paths.extend(walk(top, &path, with_directories));
         }
     }
     paths

@@ -99,9 +99,9 @@ pub fn bytes(size: usize, seed: u64) -> Vec<u8> {
     bytes
 }
 
-/// Fails when two directories are not the same: names, files, empty directories. In `there` a name
-/// has the full-width twin of each character in `loses`.
-pub fn same(here: &Path, there: &Path, loses: &str) {
+/// Fails when two directories are not the same: names and contents of files; directories too, when
+/// `with_directories`. In `there` a name has the full-width twin of each character in `loses`.
+pub fn same(here: &Path, there: &Path, loses: &str, with_directories: bool) {
     let mut wanted = all(here, here);
     for (name, _) in &mut wanted {
         *name = spelled(name, loses);
@@ -109,6 +109,9 @@ pub fn same(here: &Path, there: &Path, loses: &str) {
     wanted.sort();
     let mut found = all(there, there);
     found.sort();
+    for list in [&mut wanted, &mut found] {
+        list.retain(|(_, file)| with_directories || file.is_some());
+    }
     let names = |list: &[(String, Option<PathBuf>)]| -> Vec<String> {
         list.iter().map(|(name, _)| name.clone()).collect()
     };
