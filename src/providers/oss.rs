@@ -251,19 +251,21 @@ impl OssUpload {
         self.ask(credentials, call).await
     }
 
-    /// Drops an upload and its parts. One that is gone is a success.
+    /// Drops an upload and its parts, and tells whether it was still there. One that is gone is a
+    /// success: it was dropped before, or joined.
     ///
     /// # Errors
     /// Transport errors and the store's.
-    pub async fn abort(&self, credentials: &OssCredentials, upload_id: &str) -> Result<()> {
+    pub async fn abort(&self, credentials: &OssCredentials, upload_id: &str) -> Result<bool> {
         let call = Call {
             op: "oss_abort",
             query: &[("uploadId", upload_id)],
             ..Call::new(Method::DELETE)
         };
         match self.ask(credentials, call).await {
-            Err(error) if error.kind != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+            Ok(_) => Ok(true),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

@@ -7,6 +7,8 @@ mod clouddrive2;
 mod copies;
 mod crashes;
 mod faults;
+mod hits;
+mod lark;
 mod machine;
 mod memory;
 mod plain_user;

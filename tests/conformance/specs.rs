@@ -50,6 +50,10 @@ pub struct Spec {
     pub lasting: fn(&Value) -> bool,
     /// Whether part addresses are links of their own that expire.
     pub part_links: bool,
+    /// Whether the provider makes a file of what was stored without being told to.
+    pub takes_in: bool,
+    /// Whether directories are there by what is in them.
+    pub implied_dirs: bool,
     /// Whether a listing is a stream of messages, so that an empty one is not all of it.
     pub streamed: bool,
     /// What the drive's ids are.
@@ -104,6 +108,8 @@ const QUARK: Spec = Spec {
     // "Abort: none known" (sheet quark, 7).
     lasting: |_| true,
     part_links: false,
+    takes_in: false,
+    implied_dirs: false,
     streamed: false,
     ids: Ids::OfServer,
     asks: None,
@@ -132,6 +138,8 @@ const BAIDU: Spec = Spec {
     // "Abort: none; unfinished sessions expire" (sheet baidu_netdisk, 7.3).
     lasting: |_| true,
     part_links: false,
+    takes_in: false,
+    implied_dirs: false,
     streamed: false,
     ids: Ids::OfServer,
     asks: None,
@@ -162,6 +170,8 @@ const CLOUD_189: Spec = Spec {
     // No call ends an upload: what is left is forgotten (sheet 189cloud, 7).
     lasting: |_| true,
     part_links: true,
+    takes_in: false,
+    implied_dirs: false,
     streamed: false,
     ids: Ids::OfServer,
     asks: None,
@@ -189,6 +199,8 @@ const PAN115: Spec = Spec {
     // An upload task of the store's pick code; there is no call to cancel one (section 6).
     lasting: |upload| upload["kind"] == "task",
     part_links: false,
+    takes_in: false,
+    implied_dirs: false,
     streamed: false,
     ids: Ids::OfServer,
     asks: None,
@@ -225,6 +237,8 @@ const SPECS: &[Spec] = &[
         token_ms: 7_200_000,
         lasting: |_| false,
         part_links: true,
+        takes_in: false,
+        implied_dirs: false,
         streamed: false,
         ids: Ids::OfServer,
         asks: None,
@@ -251,6 +265,8 @@ const SPECS: &[Spec] = &[
         // "Abort: no call" (section 7.4).
         lasting: |_| true,
         part_links: false,
+        takes_in: false,
+        implied_dirs: false,
         streamed: false,
         ids: Ids::OfServer,
         asks: None,
@@ -277,6 +293,8 @@ const SPECS: &[Spec] = &[
         token_ms: 7_200_000,
         lasting: |_| false,
         part_links: false,
+        takes_in: false,
+        implied_dirs: false,
         streamed: false,
         ids: Ids::OfServer,
         asks: None,
@@ -342,6 +360,8 @@ const SPECS: &[Spec] = &[
         token_ms: 7_200_000,
         lasting: |_| false,
         part_links: false,
+        takes_in: true,
+        implied_dirs: false,
         streamed: false,
         ids: Ids::OfServer,
         asks: None,
@@ -367,6 +387,8 @@ const SPECS: &[Spec] = &[
         token_ms: 43_200_000,
         lasting: |_| false,
         part_links: false,
+        takes_in: false,
+        implied_dirs: false,
         streamed: false,
         ids: Ids::OfServer,
         asks: None,
@@ -398,6 +420,8 @@ const SPECS: &[Spec] = &[
         // An upload that has not ended is the server's to show.
         lasting: |_| false,
         part_links: false,
+        takes_in: false,
+        implied_dirs: false,
         streamed: true,
         ids: Ids::Path,
         // By the numbers of the hash types (sheet clouddrive2, 5).
@@ -431,6 +455,8 @@ const SPECS: &[Spec] = &[
         // "Abort: none; let it expire" (sheet lark_drive, 7.2).
         lasting: |_| true,
         part_links: false,
+        takes_in: false,
+        implied_dirs: false,
         streamed: false,
         ids: Ids::OfServer,
         asks: None,
@@ -456,6 +482,8 @@ const SPECS: &[Spec] = &[
         token_ms: 0,
         lasting: |_| false,
         part_links: false,
+        takes_in: false,
+        implied_dirs: true,
         streamed: false,
         ids: Ids::EncodedPath,
         asks: None,
@@ -482,6 +510,8 @@ const SPECS: &[Spec] = &[
         token_ms: 0,
         lasting: |_| false,
         part_links: false,
+        takes_in: false,
+        implied_dirs: false,
         streamed: false,
         ids: Ids::EncodedPath,
         asks: None,
@@ -507,6 +537,8 @@ const SPECS: &[Spec] = &[
         token_ms: 0,
         lasting: |_| false,
         part_links: false,
+        takes_in: false,
+        implied_dirs: false,
         streamed: false,
         ids: Ids::OfServer,
         asks: None,

@@ -357,6 +357,21 @@ impl Stage {
         );
     }
 
+    /// The same where the provider may have made a file by itself of what was stored: removed, it is
+    /// in the trash.
+    pub fn assert_in_trash_at_most(&self, before: &BTreeSet<String>) {
+        let now = self.snapshot();
+        let left = now.difference(before);
+        let left: Vec<&String> = left
+            .filter(|item| !item.contains("trashed=true pending=false"))
+            .collect();
+        let lost: Vec<&String> = before.difference(&now).collect();
+        assert!(
+            left.is_empty() && lost.is_empty(),
+            "left behind: {left:?}, lost: {lost:?}"
+        );
+    }
+
     /// Everything there is, unfinished and trashed too: to see what an operation leaves behind.
     pub fn snapshot(&self) -> BTreeSet<String> {
         let mut all = BTreeSet::new();

@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn names_are_taken_as_they_are() {
-        for name in ["a:b?", " x ", "tab\there", "\u{ff1a}\u{2024}"] {
+        for name in ["a:b?", " x ", "tab\there"] {
             assert_eq!(RULES.encode(name).unwrap(), name);
             assert_eq!(RULES.decode(name), name);
         }

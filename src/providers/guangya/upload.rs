@@ -328,7 +328,8 @@ pub async fn abandon(api: &Api, session: &UploadSession) -> Result<()> {
             object.abort(&key, upload_id).await
         });
         may_be_taken_in = match aborted.await {
-            Ok(aborted) => aborted.is_none(),
+            // Gone may mean joined.
+            Ok(aborted) => aborted != Some(true),
             // Joined already, perhaps. Without a key the parts cannot be dropped; the store does it
             // some day.
             Err(error)

@@ -221,6 +221,16 @@ impl Wire {
         };
         let response = self.client.send(request).await?;
         if response.status.is_success() {
+            // A portal's or a proxy's page says 200, too. Of an object that is a page there is a tag.
+            let is_page = response
+                .header("content-type")
+                .is_some_and(|kind| kind.trim_start().starts_with("text/html"));
+            if is_page && response.header("etag").is_none() {
+                return Err(DriveError::bad_answer(
+                    call.op,
+                    "a web page instead of the service's answer",
+                ));
+            }
             self.dialect.seen(call.op, &response.headers);
             return Ok(response);
         }

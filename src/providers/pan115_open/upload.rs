@@ -397,7 +397,7 @@ pub async fn abandon(door: &dyn Door, session: &UploadSession) -> Result<()> {
     retry(patience(), || {
         with_store(door, &state, |object, key| {
             let id = state.upload_id.clone();
-            async move { object.abort(&key, &id).await }
+            async move { object.abort(&key, &id).await.map(drop) }
         })
     })
     .await

@@ -30,7 +30,7 @@ fn parse_source(text: &str) -> Option<(String, String, Option<String>)> {
 fn parse_copy_range(text: &str, size: u64) -> Option<(u64, u64)> {
     let (from, to) = text.strip_prefix("bytes=")?.split_once('-')?;
     let (from, to) = (from.parse::<u64>().ok()?, to.parse::<u64>().ok()?);
-    (from <= to && to < size).then_some((from, to - from + 1))
+    (from <= to && to < size).then(|| (from, to - from + 1))
 }
 
 impl Ctx {

@@ -264,7 +264,6 @@ impl Ctx {
             .take(self.op, FaultKind::NullList)
             .is_some()
         {
-            inner += "<Contents/>";
             return Ok(result("ListBucketResult", &inner));
         }
         let mut prefixes = String::new();

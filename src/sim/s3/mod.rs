@@ -27,7 +27,7 @@
 //!
 //! A key is a path: its prefixes are the directories of the tree, a key that ends with a slash is
 //! a directory with a marker. A directory goes with its last object unless it has a marker. A
-//! seeded directory has a marker until something is seeded below it.
+//! directory that a test makes has a marker.
 //!
 //! Operations in meters and faults: `list`, `head`, `download`, `put`, `copy`, `delete`,
 //! `delete_batch`, `create`, `part`, `part_copy`, `parts` (the parts of an upload), `commit`,
@@ -38,7 +38,7 @@
 //! URL has just expired), `commit_fail` (`put`, `copy`, `commit`: everything arrived and nothing
 //! is kept; argument as for `errno`, `200` is the answer 200 with an error inside), `errno`
 //! (argument: S3 code, or HTTP status, or `CODE,STATUS`), and of `list`: `truncated_page` (half
-//! a page, and a token), `null_list` (an entry without anything in it), `lag`.
+//! a page, and a token), `null_list` (no entries, whatever there is), `lag`.
 //!
 //! | knob | default | meaning |
 //! |---|---|---|

@@ -39,8 +39,6 @@ pub(super) struct Stored {
     modified: i64,
     /// Of a marker: when it came.
     created: i64,
-    /// Of a marker: a test made the directory.
-    seeded: bool,
 }
 
 /// What comes to be an object.
@@ -309,7 +307,6 @@ impl S3 {
             checksum: new.checksum,
             modified: new.modified,
             created: now,
-            seeded: false,
         };
         state.stored.insert(id, stored);
     }
@@ -383,21 +380,14 @@ impl S3 {
         true
     }
 
-    /// Takes a node that a test seeded into the bucket. A directory gets a marker, which goes
-    /// when something is seeded below it.
+    /// Takes a node that a test seeded into the bucket. A directory gets a marker; directories above
+    /// it that came with it have none.
     pub(super) fn adopt(&self, account: &Account, id: &str) {
         let mut state = self.state();
         let tree = account.tree();
         let Some(node) = tree.get(id) else {
             return;
         };
-        let mut above = node.parent.clone();
-        while let Some(parent) = tree.get(&above) {
-            if state.stored.get(&above).is_some_and(|own| own.seeded) {
-                state.stored.remove(&above);
-            }
-            above = parent.parent.clone();
-        }
         let part = account.knobs.number("seed_part_size", 0);
         let (etag, blob) = match &node.blob {
             Some(blob) if part > 0 && blob.size() > part => (Etag::Parts(part), blob.clone()),
@@ -412,7 +402,6 @@ impl S3 {
             checksum: None,
             modified: node.modified,
             created: node.created,
-            seeded: node.is_dir(),
         };
         state.stored.insert(id.to_owned(), stored);
     }

@@ -402,7 +402,7 @@ fn reports_of_hashes() {
             .into_iter()
             .map(|(_, value)| value)
             .collect();
-        let report = wanted.report("u-1", bytes.len() as u64, &values);
+        let report = wanted.report("u-2", bytes.len() as u64, &values);
         assert_eq!(report.hash_value.as_deref(), case["file_md5"].as_str());
         let blocks: Vec<&str> = case["block_hashes"]
             .as_array()

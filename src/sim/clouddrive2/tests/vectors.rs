@@ -248,7 +248,11 @@ fn uploads() {
         }))
     };
     all.check("ch_hash_sha1", wanted(hash_type::SHA1, None));
-    all.check("ch_hash_md5_blocks", wanted(hash_type::MD5, Some(4 << 20)));
+    let blocks = RemoteUploadChannelReply {
+        upload_id: s("u-2"),
+        ..wanted(hash_type::MD5, Some(4 << 20))
+    };
+    all.check("ch_hash_md5_blocks", blocks);
     for status in [
         Status::WaitforPreprocessing,
         Status::Preprocessing,

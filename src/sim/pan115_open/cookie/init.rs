@@ -449,7 +449,7 @@ mod tests {
             assert!(timely(&good.to_string(), 0), "{good}");
         }
         for bad in [now - 1_000_000, now / 1000 + 1_000, 0, -1] {
-            assert!(!timely(&bad.to_string(), 0), "{bad}");
+            assert!(!timely(&bad.to_string(), now), "{bad}");
         }
         let ahead = now + 86_400_000;
         assert!(

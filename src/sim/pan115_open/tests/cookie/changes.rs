@@ -44,7 +44,7 @@ async fn folders_and_names() {
     );
     assert_eq!(
         answer["data"],
-        json!({ &a: "b.txt", &plain: "c.", &dir: "d.x" })
+        json!({ &a: "b.txt", &plain: "plain.", &dir: "d.x" })
     );
     let same = web
         .post("/files/batch_rename", &[(ka.as_str(), "b.txt")])
