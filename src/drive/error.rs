@@ -273,6 +273,7 @@ pub fn errno_name(errno: i32) -> &'static str {
         libc::ENOSPC => "ENOSPC",
         libc::ENOTEMPTY => "ENOTEMPTY",
         libc::EOPNOTSUPP => "EOPNOTSUPP",
+        libc::EPERM => "EPERM",
         libc::EROFS => "EROFS",
         libc::ETIMEDOUT => "ETIMEDOUT",
         _ => "errno",

@@ -314,7 +314,9 @@ impl World {
         if name.is_empty() {
             bail!("a file needs a name");
         }
-        let parent = self.mkdir(profile, parents)?;
+        let parent = self.dirs(profile, parents, |account, id| {
+            simulator.implied(account, id);
+        })?;
         let id = simulator.new_id(&account, false);
         {
             let mut tree = account.tree();
@@ -337,6 +339,19 @@ impl World {
     /// # Errors
     /// No such profile, or a file is in the way.
     pub fn mkdir(&self, profile: &str, path: &str) -> Result<String> {
+        let (simulator, _) = self.at(profile)?;
+        let parents = path.trim_end_matches('/').rsplit_once('/');
+        self.dirs(
+            profile,
+            parents.map_or("", |(parents, _)| parents),
+            |account, id| {
+                simulator.implied(account, id);
+            },
+        )?;
+        self.dirs(profile, path, |account, id| simulator.seeded(account, id))
+    }
+
+    fn dirs(&self, profile: &str, path: &str, made: impl Fn(&Account, &str)) -> Result<String> {
         let (simulator, account) = self.at(profile)?;
         let mut at = account.tree().root().to_owned();
         for name in path.split('/').filter(|name| !name.is_empty()) {
@@ -353,7 +368,7 @@ impl World {
                     account
                         .tree()
                         .insert(Node::dir(&id, &at, name, self.clock.now_ms()));
-                    simulator.seeded(&account, &id);
+                    made(&account, &id);
                     id
                 }
             };

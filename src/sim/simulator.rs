@@ -121,6 +121,11 @@ pub trait Simulator: Send + Sync + 'static {
     /// beside it (pick code, claimed hash).
     fn seeded(&self, _account: &Account, _id: &str) {}
 
+    /// Called for each directory that only had to be there for what a test seeds below it.
+    fn implied(&self, account: &Account, id: &str) {
+        self.seeded(account, id);
+    }
+
     /// Upload sessions that are still open, so that tests see leftovers. Each an object with
     /// at least `id` and `name`.
     fn uploads(&self, _account: &Account) -> Vec<Value> {

@@ -72,7 +72,7 @@ fn hits_misses_pending_hits_and_refusals_leave_what_they_should() {
     for (number, case) in (1_u64..).zip(CASES) {
         for (kind, more) in ["hit", "miss", "pending", "refused"].into_iter().zip(0..) {
             let name = format!("{}-{kind}.bin", case.profile);
-            let file = source(&m, &name, number * 100 + more);
+            let file = source(&m, &name, number * 100 + 2 * more);
             if kind == "hit" || kind == "pending" {
                 theirs(&m, case.profile, &name, &file);
             }

@@ -156,7 +156,7 @@ pub async fn move_to(api: &Api, node: &Node, parent: &NodeId) -> Result<Node> {
         Err(error) => return Err(error),
     };
     let paths = done(MOVE.op, result)?;
-    if !paths.iter().any(|path| *path == to) && look(api, from).await?.is_some() {
+    if !paths.contains(&to) && look(api, from).await?.is_some() {
         // Somebody took the name since we looked: it was skipped.
         return Err(exists(&node.name));
     }

@@ -133,7 +133,7 @@ impl Api {
         let (mut parts, ()) = request.into_parts();
         for (name, value) in ask.headers {
             if let Ok(value) = HeaderValue::from_str(value) {
-                parts.headers.insert(HeaderName::from_static(*name), value);
+                parts.headers.insert(HeaderName::from_static(name), value);
             }
         }
         let signed = self.signer.sign(&mut parts, None).await;

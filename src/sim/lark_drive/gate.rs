@@ -188,9 +188,9 @@ impl Ctx<'_> {
 
     /// The root folder of this identity: an app has its own (section 2.1).
     pub(super) fn root(&self) -> String {
-        let all = roots(self.account.number).into_iter();
+        let mut all = roots(self.account.number).into_iter();
         let skip = usize::from(self.who == Who::Bot);
-        all.skip(skip).next().unwrap_or_default()
+        all.nth(skip).unwrap_or_default()
     }
 
     /// Whether this identity sees an entry: its own, and for the app what is at or below the

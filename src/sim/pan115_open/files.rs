@@ -381,7 +381,7 @@ impl Ctx<'_> {
             "ptime": node.created.div_euclid(1000).to_string(),
             "utime": node.modified.div_euclid(1000).to_string(), "file_name": name,
             "pick_code": pickcode::encode(&node.id, dir, self.account.number),
-            "sha1": sha1, "file_id": node.id, "is_mark": star(&node), "open_time": 0,
+            "sha1": sha1, "file_id": node.id, "is_mark": star(node), "open_time": 0,
             "file_category": if dir { "0" } else { "1" }, "paths": paths,
         })
     }

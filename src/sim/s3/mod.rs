@@ -219,6 +219,9 @@ impl Simulator for S3 {
         self.adopt(account, id);
     }
 
+    /// A prefix of a key and no more.
+    fn implied(&self, _account: &Account, _id: &str) {}
+
     fn uploads(&self, account: &Account) -> Vec<Value> {
         let state = self.state();
         let own = state.uploads.iter();

@@ -52,7 +52,10 @@ async fn entries_as_the_sheet_shows_them() {
     assert!(entry.is_cloud_file && !entry.is_directory);
     assert_eq!(entry.full_path_name, "/115open/media/电影.mkv");
     assert_eq!(entry.file_hashes, known(&[2], &bytes));
-    assert_eq!(client.list("/115open/media/").await, [entry.clone()]);
+    assert_eq!(
+        client.list("/115open/media/").await,
+        std::slice::from_ref(&entry)
+    );
     let both = FindFileByPathRequest {
         parent_path: "/115open/media".to_owned(),
         path: "电影.mkv".to_owned(),

@@ -92,10 +92,11 @@ fn files_and_logins() {
     };
     all.check("get_token", login("alice@example.com", "s3cret", None));
     all.check("get_token_totp", login("a", "b", Some("123456")));
-    let expiration = Some(Timestamp {
+    let end = Timestamp {
         seconds: 1_767_225_600,
         nanos: 500_000_000,
-    });
+    };
+    let expiration = Some(end);
     all.check(
         "jwt_token_ok",
         JwtToken {
@@ -105,7 +106,7 @@ fn files_and_logins() {
             ..JwtToken::default()
         },
     );
-    assert_eq!(Timestamp::of_ms(1_767_225_600_500), expiration.unwrap());
+    assert_eq!(Timestamp::of_ms(1_767_225_600_500), end);
     all.check(
         "jwt_token_fail",
         JwtToken {
@@ -317,6 +318,7 @@ fn uploads() {
     all.check(
         "hash_final_md5_blocks",
         RemoteHashProgressUpload {
+            upload_id: s("u-2"),
             block_hashes: blocks,
             ..report(10_240, 10_240, 1, Some(&value))
         },

@@ -28,7 +28,7 @@ pub(in super::super) fn plan(size: u64, knobs: &Knobs, seed: u64) -> Vec<Piece> 
             offset,
             length: length.min(size - offset),
             // Some of them, as a server that reads ahead does.
-            lazy: number % 3 == 0,
+            lazy: number.is_multiple_of(3),
         });
         offset = offset.saturating_add(length);
     }

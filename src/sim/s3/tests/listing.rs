@@ -269,7 +269,7 @@ async fn faults_of_listings() {
     assert_eq!(names(&got).0.len(), 4);
     s3.fault("list", FaultKind::NullList, "");
     let got = list(&s3, &[]).await.xml();
-    assert!(got.child("Contents").unwrap().children.is_empty());
+    assert!(got.child("Contents").is_none());
     s3.world.clock_advance(60_000);
     s3.seed("/new", b"1");
     s3.fault("list", FaultKind::Lag, "30000");

@@ -68,7 +68,7 @@ async fn folders_and_names() {
     assert_eq!(web.post("/files/batch_rename", &[]).await["errno"], 990_002);
     assert_eq!(
         web.names("0").await,
-        ["c.", "d.x", "taken(1).txt", "taken.txt"]
+        ["d.x", "plain.", "taken(1).txt", "taken.txt"]
     );
     // Only forms are read.
     let ask = web
