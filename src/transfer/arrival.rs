@@ -7,7 +7,7 @@ use super::publish;
 use super::record::Swap;
 use super::result::{Phase, TransferResult, VerifyMode};
 use super::swap::Swapping;
-use super::verify::{listed, samples, verify};
+use super::verify::{listed, samples, verify, verify_listed};
 use super::work::{Made, Work};
 use crate::content::{ContentRef, RemoteContent};
 use crate::drive::{Content, ErrorKind, Node, OnConflict, Result, UploadRequest};
@@ -23,14 +23,7 @@ impl Work<'_> {
         node: &Node,
         decided_by: &[Kind],
     ) -> Result<(Node, VerifyMode)> {
-        {
-            let mut record = self.record.lock().await;
-            record.created = Some(node.id.clone());
-            record.session = None;
-            self.engine.journal_put(&record).await?;
-        }
-        self.check_cancelled()?;
-        self.task.progress.call();
+        self.note_created(node).await?;
         let known = meant.known();
         let weak = is_weak(decided_by, &known);
         let mut fresh = self.shown(node, weak).await?;
@@ -54,6 +47,27 @@ impl Work<'_> {
         }
         let mode = verify(&self.volume, &fresh, meant, &self.task.progress).await?;
         Ok((fresh, mode))
+    }
+
+    /// The same for a copy that the provider made itself. No byte of it came by here, and none is
+    /// fetched to look at it (SPEC 3, P0): the hash that it lists is compared, else the size.
+    pub(super) async fn taken_over(&self, node: &Node) -> Result<(Node, VerifyMode)> {
+        self.note_created(node).await?;
+        let fresh = self.shown(node, false).await?;
+        let mode = verify_listed(&fresh, self.content.size(), &self.content.known())?;
+        Ok((fresh, mode))
+    }
+
+    async fn note_created(&self, node: &Node) -> Result<()> {
+        {
+            let mut record = self.record.lock().await;
+            record.created = Some(node.id.clone());
+            record.session = None;
+            self.engine.journal_put(&record).await?;
+        }
+        self.check_cancelled()?;
+        self.task.progress.call();
+        Ok(())
     }
 
     /// The new node as the provider shows it. Where writes are shown late the program does not wait

@@ -130,7 +130,7 @@ impl Work<'_> {
     async fn copied(&self, copied: Result<Node>) -> Result<Option<Made>> {
         match copied {
             Ok(node) => {
-                let (node, mode) = self.made(&self.content, &node, &[]).await?;
+                let (node, mode) = self.taken_over(&node).await?;
                 Ok(Some(Made {
                     node,
                     phase: Phase::P0,

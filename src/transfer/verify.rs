@@ -21,12 +21,7 @@ pub async fn verify(
     progress: &Progress,
 ) -> Result<VerifyMode> {
     let size = content.size();
-    if node.size != size {
-        return Err(mismatch(
-            node,
-            format!("{} bytes instead of {size}", node.size),
-        ));
-    }
+    same_size(node, size)?;
     if size == 0 {
         return Ok(VerifyMode::Hash);
     }
@@ -50,6 +45,25 @@ pub async fn verify(
         }
     }
     samples(volume, node, content).await
+}
+
+/// Compares size and listed hashes, and reads nothing.
+///
+/// # Errors
+/// `Verification` when they differ.
+pub(super) fn verify_listed(node: &Node, size: u64, meant: &Fingerprints) -> Result<VerifyMode> {
+    same_size(node, size)?;
+    Ok(listed(node, meant)?.unwrap_or(VerifyMode::Size))
+}
+
+fn same_size(node: &Node, size: u64) -> Result<()> {
+    if node.size == size {
+        return Ok(());
+    }
+    Err(mismatch(
+        node,
+        format!("{} bytes instead of {size}", node.size),
+    ))
 }
 
 /// Compares what the provider's listing says of the node; `None` when it says nothing that decides.
