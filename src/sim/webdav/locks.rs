@@ -48,7 +48,8 @@ pub(super) fn active(lock: &Lock, writer: &Writer, now: i64) -> String {
         let name = writer.dav(name);
         format!("<{name}>{inner}</{name}>")
     };
-    let left = lock.until.saturating_sub(now).max(0) / 1000;
+    // A second that has begun counts.
+    let left = lock.until.saturating_sub(now).max(0).saturating_add(999) / 1000;
     let inner = [
         tag("locktype", &format!("<{}/>", writer.dav("write"))),
         tag("lockscope", &format!("<{}/>", writer.dav("exclusive"))),

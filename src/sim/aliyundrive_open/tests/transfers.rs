@@ -218,6 +218,16 @@ async fn links_ranges_expiry_and_streams() {
     drop(open);
     client.world.set("ali", "max_streams", "100").unwrap();
 
+    // The server writes on until it notices that nobody reads.
+    let mut before = u64::MAX;
+    loop {
+        let now = client.world.stat("ali").unwrap().bytes_down;
+        if now == before {
+            break;
+        }
+        before = now;
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
     client.world.reset("ali").unwrap();
     client
         .world
