@@ -39,7 +39,7 @@ fn theirs(m: &Machine, profile: &str, name: &str, file: &str) {
 
 /// The file is there, finished, and nothing else is.
 fn arrived(m: &Machine, profile: &str, name: &str, file: &str) {
-    m.tell("sync");
+    m.tell(&format!("sync {}", m.at(profile)));
     let there = m.hashes(profile);
     let hash = sha1(file);
     assert!(
@@ -129,7 +129,8 @@ fn hits_misses_pending_hits_and_refusals_leave_what_they_should() {
         let refused = copy(name);
         // A small copy is promised before its upload ends; then `sync` tells.
         if refused.status.success() {
-            assert!(!m.say("sync").status.success(), "{profile}");
+            let synced = m.say(&format!("sync {}", m.at(profile)));
+            assert!(!synced.status.success(), "{profile}: {synced:?}");
         }
         until("nothing is left", || {
             m.uploads(profile) == 0 && !m.files(profile).contains(&format!("/{name}"))
