@@ -221,11 +221,18 @@ impl Wire {
         };
         let response = self.client.send(request).await?;
         if response.status.is_success() {
-            // A portal's or a proxy's page says 200, too. Of an object that is a page there is a tag.
-            let is_page = response
-                .header("content-type")
-                .is_some_and(|kind| kind.trim_start().starts_with("text/html"));
-            if is_page && response.header("etag").is_none() {
+            // A portal's or a proxy's page says 200, too. Of an object that is a page there is a tag;
+            // some servers call an answer without anything in it a page (moto).
+            let has_body = response
+                .header("content-length")
+                .is_none_or(|length| length != "0");
+            let is_page = response.status == StatusCode::OK
+                && has_body
+                && response
+                    .header("content-type")
+                    .is_some_and(|kind| kind.trim_start().starts_with("text/html"))
+                && response.header("etag").is_none();
+            if is_page {
                 return Err(DriveError::bad_answer(
                     call.op,
                     "a web page instead of the service's answer",

@@ -100,14 +100,21 @@ fn path(open: &[(String, String)], name: &str) -> String {
     above.chain([name]).collect::<Vec<_>>().join("/")
 }
 
-/// The document that an answer has to be.
+/// The document that an answer has to be. Servers call it more or less what Amazon does:
+/// `InitiateMultipartUpload` and `ListMultipartUploadPartsResult` were seen (rclone serve s3).
 ///
 /// # Errors
 /// `BadAnswer` when it is another one, or none.
 pub fn expect(op: &str, root: &str, bytes: &[u8]) -> Result<Document> {
     Document::read(bytes)
-        .filter(|document| document.root == root)
+        .filter(|document| is_called(&document.root, root))
         .ok_or_else(|| DriveError::bad_answer(op, format!("the answer is no <{root}>")))
+}
+
+fn is_called(root: &str, wanted: &str) -> bool {
+    root == wanted
+        || wanted.strip_suffix("Result") == Some(root)
+        || (wanted, root) == ("ListPartsResult", "ListMultipartUploadPartsResult")
 }
 
 /// What joins parts: in ascending order, ETags in quotes.
@@ -159,5 +166,7 @@ mod tests {
             assert!(expect("t", "a", broken.as_bytes()).is_err(), "{broken}");
         }
         assert!(expect("t", "a", b"<a></a>").is_ok());
+        assert!(expect("t", "aResult", b"<a></a>").is_ok());
+        assert!(expect("t", "aResult", b"<html></html>").is_err());
     }
 }
