@@ -10,7 +10,7 @@ use super::list;
 use super::xml::{self, Entry};
 use super::{address, names, propfind};
 use crate::drive::{DriveError, ErrorKind, Node, NodeId, Result, patience};
-use crate::net::{Deadlines, Response, retry};
+use crate::net::{Deadlines, Response, Retry, retry};
 
 /// A tree, or a large file on a server that copies to move, takes its time.
 pub const LONG: Deadlines = Deadlines {
@@ -32,8 +32,28 @@ pub async fn mkdir(api: &Api, parent: &NodeId, name: &str) -> Result<Node> {
         api.base.url(id.as_str(), true),
     );
     let lost = AtomicBool::new(false);
-    retry(patience(), || make(api, &call, &id, &lost)).await?;
-    list::stat(api, &id).await
+    retry(patience(), || async {
+        match make(api, &call, &id, &lost).await {
+            // rclone was seen to miss a directory for a moment while something arrived in it.
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                match list::stat(api, parent).await {
+                    Ok(dir) if dir.is_dir() => Err(error.retry(Retry::Backoff)),
+                    _ => Err(error),
+                }
+            }
+            made => made,
+        }
+    })
+    .await?;
+    // And what it has just made.
+    let shown = || async {
+        let shown = list::stat(api, &id).await;
+        shown.map_err(|error| match error.kind {
+            ErrorKind::NotFound => error.retry(Retry::Backoff),
+            _ => error,
+        })
+    };
+    retry(patience(), shown).await
 }
 
 /// One try. `lost`: the answer of an earlier one was lost, and it may have been carried out; a
