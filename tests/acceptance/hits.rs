@@ -1,7 +1,7 @@
 //! What Xunlei and Guangya are left with after a hit, a miss, a hit that takes its time, and an upload
 //! that is refused: looked up in the simulators' own books.
 
-use super::machine::{Machine, run, sha1, until, write_random};
+use super::machine::{Machine, ok, run, sha1, until, write_random};
 
 const SIZE: usize = 2_500_003;
 
@@ -121,7 +121,7 @@ fn hits_misses_pending_hits_and_refusals_leave_what_they_should() {
         assert_eq!((stat("rapid_hits"), stat("bytes_up")), (1, 0), "{profile}");
         m.tell(&format!("sim reset {profile}"));
 
-        // Refused at the end: `cp` says so, and nothing is left at the provider.
+        // Refused at the end, and given up: nothing is left at the provider.
         let (.., name, _) = one("refused");
         for op in ["oss_complete", "oss_put"] {
             m.tell(&format!("sim fault {profile} {op} commit_fail --count 0"));
@@ -131,6 +131,8 @@ fn hits_misses_pending_hits_and_refusals_leave_what_they_should() {
         if refused.status.success() {
             let synced = m.say(&format!("sync {}", m.at(profile)));
             assert!(!synced.status.success(), "{profile}: {synced:?}");
+            // It would be tried again, and taken up where it was: until somebody gives it up.
+            ok("rm", &[&m.at(&format!("{profile}/{name}"))]);
         }
         until("nothing is left", || {
             m.uploads(profile) == 0 && !m.files(profile).contains(&format!("/{name}"))
