@@ -104,6 +104,7 @@ impl Work<'_> {
         let phase = match (taken.load(Ordering::Relaxed), conversation.spent()) {
             (0, 0) if !was_read => Phase::P1,
             (0, spent) if was_read || !is_proof(spent) => Phase::P3,
+            (taken, _) if is_proof(taken) && was_read => Phase::P3,
             (taken, _) if is_proof(taken) => Phase::P2,
             _ => Phase::P4,
         };

@@ -40,6 +40,8 @@ pub(super) struct FileHandle {
     pub reading: Mutex<super::blocks::Sequence>,
     /// The content this handle reads, with the version it had at open.
     pub content: Mutex<Option<Arc<RemoteContent>>>,
+    /// Bytes of the provider's were read through it.
+    pub served: AtomicBool,
 }
 
 /// An open directory: the names it had when it was opened, so that offsets stay good.

@@ -75,6 +75,7 @@ impl Vfs {
             opened_as,
             reading: Mutex::default(),
             content: Mutex::default(),
+            served: AtomicBool::new(false),
             inode,
         }));
         Opened {

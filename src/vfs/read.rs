@@ -1,5 +1,6 @@
 //! Reading.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use super::error::{FsError, FsResult};
 use super::handles::{FileHandle, Handle};
 use super::inode::Inode;
 use crate::content::{ContentRef, RemoteContent};
-use crate::drive::{Content, collect};
+use crate::drive::{Content, DriveError, ErrorKind, collect};
 
 impl Vfs {
     /// Reads at most `length` bytes at `offset`; fewer only at the end of the file.
@@ -65,11 +66,43 @@ impl Vfs {
             return Ok(collect(pending.stream(offset..end).await?, end - offset).await?);
         }
         let content = self.handle_content(file)?;
-        Ok(self
-            .core
-            .blocks
-            .read(&content, &file.reading, offset, length)
-            .await?)
+        let blocks = &self.core.blocks;
+        let read = match blocks.read(&content, &file.reading, offset, length).await {
+            Err(error) if matches!(error.kind, ErrorKind::Changed | ErrorKind::NotFound) => {
+                let now = self.changed_meanwhile(file, &content, error).await?;
+                blocks.read(&now, &file.reading, offset, length).await?
+            }
+            read => read?,
+        };
+        if !read.is_empty() {
+            file.served.store(true, Ordering::Relaxed);
+        }
+        Ok(read)
+    }
+
+    /// Somebody else changed or removed what is to be read: its directory is listed afresh, so that
+    /// the next `open` is right. Whoever has read nothing yet gets the new content, when the size
+    /// that the kernel was told is right for it.
+    async fn changed_meanwhile(
+        &self,
+        file: &FileHandle,
+        used: &RemoteContent,
+        error: DriveError,
+    ) -> FsResult<Arc<RemoteContent>> {
+        let parent = file.inode.state().parent;
+        if let Ok(dir) = self.tree().get(parent)
+            && let Err(error) = self.reload(&dir).await
+        {
+            tracing::debug!(path = self.tree().path(&dir), %error, "not listed afresh");
+        }
+        let now = self.handle_content(file)?;
+        let usable = now.node().version != used.node().version
+            && now.size() == used.size()
+            && !file.served.load(Ordering::Relaxed);
+        match usable {
+            true => Ok(now),
+            false => Err(error.into()),
+        }
     }
 
     /// The remote content a handle reads: the version of the node now, kept while it stays.

@@ -5,7 +5,7 @@ use crate::servers::Kind;
 use crate::stories;
 
 macro_rules! stories_with {
-    ($server:ident, $kind:expr $(, $changes_wait:meta)?) => {
+    ($server:ident, $kind:expr) => {
         mod $server {
             use super::*;
 
@@ -15,7 +15,6 @@ macro_rules! stories_with {
             }
 
             #[test]
-            $(#[$changes_wait])?
             fn names_and_contents_change_there_as_here() {
                 stories::changes($kind);
             }

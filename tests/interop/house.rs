@@ -179,7 +179,7 @@ impl House {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", home)
             .env("XDG_RUNTIME_DIR", home.join("run"))
-            .env("PANFUSE_LOG", "warn")
+            .env("PANFUSE_LOG", log_level())
             .current_dir(home);
         command
     }
@@ -223,6 +223,11 @@ impl Drop for House {
             eprintln!("-- words of the daemon:\n{said}");
         }
     }
+}
+
+/// What the daemon says of itself; a failed test shows it. `PANFUSE_LOG=debug` has more of it.
+fn log_level() -> String {
+    std::env::var("PANFUSE_LOG").unwrap_or_else(|_| "warn".to_owned())
 }
 
 fn home() -> TempDir {

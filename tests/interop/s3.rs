@@ -5,10 +5,5 @@ use crate::dav::stories_with;
 use crate::servers::Kind;
 use crate::stories;
 
-// Seen once in three runs: rclone lists a directory for a moment after everything in it was moved.
-stories_with!(
-    rclone,
-    Kind::RcloneS3,
-    ignore = "not stable yet: rmdir right after the last thing was moved out"
-);
+stories_with!(rclone, Kind::RcloneS3);
 stories_with!(moto, Kind::Moto);

@@ -183,3 +183,36 @@ async fn a_challenge_of_115_reads_the_named_range_and_nothing_else() {
     assert!(read > 0 && read <= 128 << 10, "{read}");
     assert_eq!(rig.files("115"), ["/film.mkv"]);
 }
+
+/// The copy of an object of parts has another ETag than the object.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_file_in_a_renamed_directory_on_s3_is_read_at_once() {
+    let rig = Rig::new(&["s3"]).await;
+    let bytes: Vec<u8> = (0..20_000_000u32).map(|n| (n * 31 % 251) as u8).collect();
+    rig.mkdir("s3/old").await.unwrap();
+    rig.mkdir("s3/old/deep").await.unwrap();
+    rig.put("s3/old/deep/a.bin", &bytes).await.unwrap();
+    rig.settle().await;
+    assert!(rig.stat("s3").count("part") > 1);
+    let before = rig.transfer("s3/old/deep/a.bin").await.id;
+    let top = rig.ino("s3").await.unwrap();
+    for (from, to) in [("old", "new"), ("new", "last")] {
+        let moved = rig.vfs.rename((top, from), (top, to), 0).await;
+        moved.unwrap();
+        let path = format!("s3/{to}/deep/a.bin");
+        assert!(rig.get(&path).await.unwrap() == bytes);
+        // It is the same file, with what is known of it, also to a fresh listing.
+        let dir = rig.ino(&format!("s3/{to}/deep")).await.unwrap();
+        rig.vfs.refresh(dir, false).await.unwrap();
+        assert_eq!(rig.transfer(&path).await.id, before);
+    }
+    // Not any more when somebody stores another one there.
+    rig.seed("s3", "/last/deep/a.bin", 20_000_000, 8);
+    let stored = rig.world.read("s3", "/last/deep/a.bin", 0, 20_000_000);
+    let stored = stored.unwrap();
+    rig.vfs
+        .refresh(rig.ino("s3/last/deep").await.unwrap(), false)
+        .await
+        .unwrap();
+    assert!(rig.get("s3/last/deep/a.bin").await.unwrap()[..] == stored[..]);
+}

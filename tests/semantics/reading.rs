@@ -129,3 +129,41 @@ async fn a_handle_reads_the_version_that_the_file_has_now() {
     rig.settle().await;
     assert_eq!(read().await, b"ours"[..]);
 }
+
+// S-037
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_somebody_changed_is_read_as_it_is_now() {
+    let rig = two().await;
+    std::fs::write(outside(&rig, "here/a"), b"the first version").unwrap();
+    rig.names("here").await;
+    // As long as before: whoever begins to read gets it.
+    std::fs::write(outside(&rig, "here/a"), b"a later version! ").unwrap();
+    let handle = open(&rig, "here/a").await;
+    let read = async |handle| rig.vfs.read(handle, 0, 100).await;
+    assert_eq!(read(handle).await.unwrap(), b"a later version! "[..]);
+    // Not who has read a part of the old one already; the next one does.
+    std::fs::write(outside(&rig, "here/a"), pattern(300_000)).unwrap();
+    let here = rig.ino("here").await.unwrap();
+    rig.vfs.refresh(here, false).await.unwrap();
+    let half = open(&rig, "here/a").await;
+    rig.vfs.read(half, 0, 10).await.unwrap();
+    let other: Vec<u8> = pattern(300_000).into_iter().rev().collect();
+    std::fs::write(outside(&rig, "here/a"), &other).unwrap();
+    rig.vfs.read(half, 290_000, 10).await.unwrap_err();
+    let whole = open(&rig, "here/a").await;
+    let bytes = rig.vfs.read(whole, 290_000, 10).await.unwrap();
+    assert_eq!(bytes, other[290_000..290_010]);
+    // Another size is another file to the kernel.
+    std::fs::write(outside(&rig, "here/a"), b"short").unwrap();
+    let early = open(&rig, "here/a").await;
+    read(early).await.unwrap_err();
+    let next = open(&rig, "here/a").await;
+    assert_eq!(read(next).await.unwrap(), b"short"[..]);
+    // And one that was removed is not shown any more.
+    std::fs::write(outside(&rig, "here/b"), b"soon gone").unwrap();
+    rig.vfs.refresh(here, false).await.unwrap();
+    let gone = open(&rig, "here/b").await;
+    std::fs::remove_file(outside(&rig, "here/b")).unwrap();
+    read(gone).await.unwrap_err();
+    assert_eq!(rig.names("here").await, ["a"]);
+}

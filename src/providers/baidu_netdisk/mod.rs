@@ -242,7 +242,7 @@ const OFFICIAL: Capabilities = Capabilities {
         link: 1,
         hit: 3,
         upload: 6,
-        copy: 7,
+        copy: 5,
     },
     limits: LIMITS,
     read_only: false,

@@ -19,6 +19,7 @@ use super::error::{S3Dialect, is_unknown_to_it};
 use super::keys::Keys;
 use super::marks::Marks;
 use super::upload::Held;
+use super::versions::Kept;
 use crate::drive::{DriveContext, DriveError, ErrorKind, NodeId, Result, open_client};
 use crate::net::Clock;
 use crate::providers::opendal::{Answer, Call, Dialect as _, Store, Wire};
@@ -41,6 +42,7 @@ pub struct Api {
     pub root: NodeId,
     pub marks: Marks,
     pub held: Held,
+    pub kept: Kept,
     /// Whether MD5s are read from ETags at all.
     pub etags_are_md5: bool,
     /// Whether listings of this server have no ETags (sheet generic_backends, 7.2: s3s-fs).
@@ -93,6 +95,7 @@ impl Api {
             root: super::address::root(context.root.as_deref().unwrap_or_default())?,
             marks: Marks::new(context.field("directory_markers")),
             held: Held::default(),
+            kept: Kept::default(),
             etags_are_md5: context.field("etag_md5") != "no",
             bare_lists: AtomicBool::new(false),
             asked_seals: AtomicBool::new(false),

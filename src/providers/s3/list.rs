@@ -9,15 +9,13 @@ use serde_json::json;
 use super::address;
 use super::api::Api;
 use super::error::Seals;
+use super::versions;
 use crate::drive::{Cursor, DriveError, ErrorKind, Node, NodeId, NodeKind, Page, Result, listed};
 use crate::fingerprint::{Fingerprints, Kind, Origin, md5_from_etag};
 use crate::providers::opendal::{Listed, Listing, bare_etag, seconds_ms};
 
 /// Entries of one answer.
 pub const PAGE_SIZE: u32 = 1000;
-
-/// Begins a version that is made of time and size.
-const BY_TIME: char = '~';
 
 /// The longest record that is kept of a node.
 const RAW: usize = 8 << 10;
@@ -257,7 +255,7 @@ pub fn file_node(api: &Api, id: &str, known: &Metadata) -> Node {
         size: known.content_length(),
         modified: seconds_ms(known),
         created: 0,
-        version: version(api, known),
+        version: versions::of(api, &address::key(id), known),
         fingerprints,
         handle: None,
         raw: (raw.len() <= RAW).then(|| raw.into()),
@@ -270,27 +268,4 @@ pub fn md5_of(api: &Api, etag: Option<&str>) -> Option<String> {
         return None;
     }
     md5_from_etag(&bare_etag(etag?))
-}
-
-/// What changes when the bytes do: the ETag, else time and size. Where listings have no ETags single
-/// objects are not asked for theirs, or every look would be another version.
-fn version(api: &Api, known: &Metadata) -> String {
-    let tag = known.etag().map(bare_etag).filter(|tag| !tag.is_empty());
-    match tag {
-        Some(tag) if !api.bare_lists.load(Ordering::Relaxed) => tag,
-        _ => format!("{BY_TIME}{}-{}", seconds_ms(known), known.content_length()),
-    }
-}
-
-/// Whether an answer is about the bytes of a node, as far as it tells.
-pub fn is_same(node: &Node, told: &Metadata) -> bool {
-    if told.content_length() != node.size {
-        return false;
-    }
-    if node.version.starts_with(BY_TIME) {
-        let time = seconds_ms(told);
-        return time == 0 || node.modified == 0 || time == node.modified;
-    }
-    let tag = told.etag().map(bare_etag).filter(|tag| !tag.is_empty());
-    tag.is_none_or(|tag| tag == node.version)
 }

@@ -45,6 +45,11 @@ impl Marks {
         }
     }
 
+    /// Whether this server is given markers, as far as is known.
+    pub fn are_made(&self) -> bool {
+        self.state.load(Ordering::Relaxed) != OFF
+    }
+
     /// A marker was seen.
     pub fn marked(&self, prefix: &str) {
         lock(&self.marked).insert(prefix.to_owned(), ());

@@ -8,7 +8,8 @@
 //! | `keys` | the access key, for the signer |
 //! | `api` | the store, signed requests that OpenDAL has no operation for, what was learned of the server |
 //! | `error`, `xml` | what a refusal means |
-//! | `list` | listings, single nodes, versions |
+//! | `list` | listings, single nodes |
+//! | `versions` | what changes when the bytes do |
 //! | `read` | ranges |
 //! | `marks` | directories, empty ones too |
 //! | `write`, `tree` | rename, move, copy, delete; of directories |
@@ -27,6 +28,7 @@ mod read;
 mod tests;
 mod tree;
 mod upload;
+mod versions;
 mod write;
 mod xml;
 

@@ -5,14 +5,14 @@ use std::ops::Range;
 
 use super::address;
 use super::api::Api;
-use super::list;
+use super::versions;
 use crate::drive::{ByteStream, DriveError, ErrorKind, Node, Result};
 
 /// The bytes of `range`, which is inside the file and not empty.
 pub async fn read(api: &Api, node: &Node, range: Range<u64>) -> Result<ByteStream> {
     let key = address::key(node.id.as_str());
     let (told, stream) = api.store.read(&key, range).await?;
-    if !list::is_same(node, &told) {
+    if !versions::is_same(api, node, &told) {
         return Err(DriveError::new(
             ErrorKind::Changed,
             format!(

@@ -1,11 +1,13 @@
 //! Directories with everything in them, which is many objects: each is copied, or deleted, for itself.
 
+use std::sync::atomic::Ordering;
+
 use futures_util::future::join_all;
 use opendal::Metadata;
 
 use super::api::Api;
 use super::names::MAX_KEY;
-use super::{address, list};
+use super::{address, list, versions};
 use crate::drive::{DriveError, ErrorKind, Result};
 use crate::providers::opendal::Listing;
 
@@ -13,7 +15,8 @@ use crate::providers::opendal::Listing;
 /// after a restart, is the better way.
 pub const MOST: usize = 1000;
 
-/// Copies at a time.
+/// Copies at a time. One where directories cannot be marked: such a server keeps real ones, and rclone
+/// makes a new one twice when two objects for it come together; the second twin is never empty again.
 const PARALLEL: usize = 4;
 
 /// Everything below a prefix, as long as it is not too much.
@@ -70,7 +73,8 @@ pub async fn relocate(api: &Api, from: &str, to: &str) -> Result<()> {
         pairs.push((key.as_str(), known, there));
     }
     let (mut made, mut failure) = (Vec::new(), None);
-    for some in pairs.chunks(PARALLEL) {
+    let width = if api.marks.are_made() { PARALLEL } else { 1 };
+    for some in pairs.chunks(width) {
         let copies = some
             .iter()
             .map(|(key, known, there)| copy(api, key, known, there));
@@ -96,25 +100,39 @@ pub async fn relocate(api: &Api, from: &str, to: &str) -> Result<()> {
     delete(api, &sources).await
 }
 
-/// Copies one object and makes sure that the copy is one: by its MD5, else by a look at it.
+/// Copies one object and makes sure that the copy is one: by its MD5, else by a look at it. The copy
+/// keeps the version when nobody stored another one meanwhile.
 async fn copy(api: &Api, from: &str, known: &Metadata, to: &str) -> Result<()> {
     let made = api.store.copy(from, to).await?;
     let meant = list::md5_of(api, known.etag());
     let got = list::md5_of(api, made.etag());
-    let fits = match (meant, got) {
-        (Some(meant), Some(got)) => meant == got,
-        _ => {
+    let timed = api.bare_lists.load(Ordering::Relaxed);
+    let (fits, now) = match (meant, got) {
+        (Some(meant), Some(got)) if !timed => (meant == got, versions::said(api, &made)),
+        (meant, got) => {
             let there = api.store.stat(to).await?;
-            there.content_length() == made.content_length()
+            let equal = meant.is_none() || got.is_none() || meant == got;
+            let whole = there.content_length() == made.content_length();
+            // What the copy was told to be, not what somebody may have stored there since.
+            let told = made.etag().is_some() && !timed;
+            let now = versions::said(api, if told { &made } else { &there });
+            (whole && equal, now)
         }
     };
-    match fits {
-        true => Ok(()),
-        false => Err(DriveError::new(
+    if !fits {
+        return Err(DriveError::new(
             ErrorKind::Verification,
             format!("the copy of {from} is another one"),
-        )),
+        ));
     }
+    let before = versions::of(api, from, known);
+    if now != before {
+        let source = api.store.stat(from).await?;
+        if versions::of(api, from, &source) == before {
+            api.kept.keep(to, now, before);
+        }
+    }
+    Ok(())
 }
 
 async fn delete(api: &Api, keys: &[String]) -> Result<()> {
