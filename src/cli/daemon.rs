@@ -289,12 +289,10 @@ async fn sync(State(shared): State<Shared>, Json(body): Json<PathBody>) -> Answe
 
 async fn unmount(State(shared): State<Shared>, Json(body): Json<PathBody>) -> Answer {
     let waited = shared.vfs.engine().pending();
-    let failed = if body.now {
-        0
-    } else {
-        shared.vfs.settle(None).await
-    };
-    let left = shared.vfs.engine().pending() + failed;
+    if !body.now {
+        shared.vfs.settle(None).await;
+    }
+    let left = shared.vfs.engine().pending();
     shared.stop.cancel();
     Ok(Json(
         json!({ "waitedFor": waited, "leftForNextMount": left }),

@@ -440,12 +440,19 @@ impl Engine {
         failed
     }
 
-    /// Transfers that are not over.
+    /// Whether something is still to happen: it is under way, or failed and is tried again.
+    pub fn is_pending(&self, task: &Task) -> bool {
+        match task.state() {
+            TaskState::Failed(_) => self.is_tried_again(&task.id),
+            state => !state.is_over(),
+        }
+    }
+
+    /// Transfers that are pending, and replacements whose names are still to be settled.
     pub fn pending(&self) -> usize {
-        self.tasks()
-            .iter()
-            .filter(|task| !task.state().is_over())
-            .count()
+        let tasks = self.tasks();
+        let pending = tasks.iter().filter(|task| self.is_pending(task));
+        pending.count() + self.unfinished().count()
     }
 
     /// No new attempt is begun; those under way are left to the next start.

@@ -73,7 +73,7 @@ impl Engine {
             .filter(|task| {
                 !task.cancel.is_cancelled()
                     && task.sources().iter().any(counts)
-                    && self.is_unverified(task)
+                    && self.is_pending(task)
             })
             .map(|task| task.id.clone())
             .collect();
@@ -83,14 +83,6 @@ impl Engine {
             }
         }
         readers
-    }
-
-    fn is_unverified(&self, task: &Task) -> bool {
-        match task.state() {
-            TaskState::Done(_) | TaskState::Cancelled => false,
-            TaskState::Failed(_) => self.is_tried_again(&task.id),
-            TaskState::Queued | TaskState::Running | TaskState::Promised => true,
-        }
     }
 
     /// Notes that a draft refers to remote nodes: their removal waits for it.
@@ -135,7 +127,7 @@ impl Engine {
             return Reader::Reading;
         }
         match self.tasks().iter().find(|task| task.id == id) {
-            Some(task) if self.is_unverified(task) => Reader::Reading,
+            Some(task) if self.is_pending(task) => Reader::Reading,
             Some(task) if matches!(task.state(), TaskState::Done(_)) => Reader::Done,
             Some(_) => Reader::Failed,
             None => Reader::Done,

@@ -36,6 +36,12 @@ impl Unfinished {
         settled.map_or(0, |settled| settled.1)
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        let (untried, waiting) = *self.0.borrow();
+        untried + waiting
+    }
+
     fn change(&self, change: impl FnOnce(&mut usize, &mut usize)) {
         self.0
             .send_modify(|(untried, waiting)| change(untried, waiting));

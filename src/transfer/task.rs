@@ -190,7 +190,7 @@ impl Engine {
 
     /// Gives a transfer up, also one that waits to be tried again; false when it is over.
     pub fn cancel(&self, task: &Task) -> bool {
-        let goes_on = !task.state().is_over() || self.is_tried_again(&task.id);
+        let goes_on = self.is_pending(task);
         if goes_on {
             task.cancel();
         }

@@ -37,14 +37,19 @@ impl Caller {
     }
 
     /// Whether it is exiting because of a signal: what it flushes now is not a close.
+    ///
+    /// Only of a process that is exiting `stat` is read. The kernel holds it back while a process is
+    /// in execve(2), which closes files on its way and waits for our answer to that: both would wait
+    /// for ever, and no signal would end it.
     pub fn was_killed(&self) -> bool {
         if self.pid == 0 {
             return false;
         }
-        let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", self.pid)) else {
+        let of = |name| fs::read_to_string(format!("/proc/{}/{name}", self.pid));
+        if !of("status").is_ok_and(|status| exits(&status)) {
             return false;
-        };
-        killed(&stat)
+        }
+        of("stat").is_ok_and(|stat| killed(&stat))
     }
 
     /// Whether a fatal signal waits for it: it hangs on our answer only.
@@ -58,6 +63,11 @@ impl Caller {
             Err(_) => true,
         }
     }
+}
+
+/// Whether its memory is gone, which an exiting thread gives back before its files.
+fn exits(status: &str) -> bool {
+    !status.lines().any(|line| line.starts_with("VmSize:"))
 }
 
 fn killed(stat: &str) -> bool {
@@ -99,6 +109,14 @@ mod tests {
         assert!(killed(&line(0x404)));
         assert!(!killed(&line(0x4)));
         assert!(!killed("nonsense"));
+    }
+
+    #[test]
+    fn who_has_memory_does_not_exit() {
+        assert!(exits("Name:\tcp\nState:\tR (running)\nThreads:\t1\n"));
+        assert!(!exits("Name:\tcp\nVmPeak:\t9 kB\nVmSize:\t8 kB\n"));
+        let own = fs::read_to_string("/proc/self/status").unwrap();
+        assert!(!exits(&own) && !Caller::own().was_killed());
     }
 
     #[test]

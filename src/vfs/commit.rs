@@ -41,10 +41,11 @@ impl Vfs {
         if let Some(session) = session {
             let own = file.copy().as_ref().map(|copy| copy.task.clone());
             return match own {
-                Some(own) if own == session.copy.task.id => {
+                Some(own) if own == session.copy.task.id && caller.process() == file.opener => {
                     self.flush_session(file, &session, caller).await
                 }
-                // Somebody else's copy into the file is none of this handle's business.
+                // Somebody else's copy into the file is none of this handle's business, and a child
+                // that inherited the file does not end its parent's.
                 _ => Ok(()),
             };
         }

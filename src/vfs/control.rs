@@ -283,7 +283,7 @@ impl Vfs {
                 let quota = engine.catalog().quota(&volume.name).map(|(quota, _)| quota);
                 let pending = tasks
                     .iter()
-                    .filter(|task| task.profile == *volume.name && !task.state().is_over())
+                    .filter(|task| task.profile == *volume.name && engine.is_pending(task))
                     .count();
                 json!({
                     "name": &*volume.name,
@@ -330,7 +330,7 @@ impl Vfs {
         let gauges = [
             (
                 "panfuse_pending_transfers",
-                "Transfers that are not over",
+                "Transfers that are under way or tried again",
                 engine.pending() as u64,
             ),
             (

@@ -5,9 +5,11 @@
 //! | `cloud` | what every test starts from: two local drives under one mount |
 //! | `basic` | what programs do every day |
 //! | `dead` | a daemon that was killed leaves a mount that the next one heals |
+//! | `exec` | programs that start others while they have files open |
 //! | `guards` | guards as real programs meet them |
 
 mod basic;
 mod cloud;
 mod dead;
+mod exec;
 mod guards;

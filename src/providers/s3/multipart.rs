@@ -2,8 +2,6 @@
 //! the journal, so that an upload goes on after a restart, or is removed by its number. The requests
 //! are signed by OpenDAL's signer.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
 use reqwest::Method;
@@ -33,16 +31,22 @@ pub async fn begin(api: &Api, key: &str) -> Result<String> {
     }
 }
 
-/// Stores a part. The server compares its MD5.
-pub async fn put(api: &Api, key: &str, upload: &str, number: u32, bytes: Bytes) -> Result<String> {
-    let digest = Md5::digest(&bytes);
-    let md5 = STANDARD.encode(digest);
-    let number = number.to_string();
+/// A part on its way.
+pub struct Part {
+    pub number: u32,
+    /// In base64.
+    pub md5: String,
+    pub bytes: Bytes,
+}
+
+/// Stores a part; its ETag. The server compares the MD5.
+pub async fn put(api: &Api, key: &str, upload: &str, part: Part) -> Result<String> {
+    let number = part.number.to_string();
     let query = [("partNumber", number.as_str()), ("uploadId", upload)];
     let mut ask = ask(Call::WRITE.named("part"), Method::PUT, key, &query);
-    let headers = [("content-md5", md5.as_str())];
+    let headers = [("content-md5", part.md5.as_str())];
     ask.headers = &headers;
-    ask.body = bytes;
+    ask.body = part.bytes;
     let answer = api.ask(ask).await?;
     let tag = answer
         .header("etag")

@@ -8,6 +8,8 @@
 
 use std::sync::Mutex;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
 use opendal::Metadata;
@@ -178,7 +180,8 @@ pub async fn put_part(
             format!("part {number} has {size} bytes where {expected} belong"),
         ));
     }
-    let md5 = hex_lower(&Md5::digest(&bytes));
+    let digest = Md5::digest(&bytes);
+    let md5 = hex_lower(&digest);
     let tag = match &state.way {
         Way::Single(name) => {
             let piece = Piece {
@@ -189,7 +192,12 @@ pub async fn put_part(
             md5
         }
         Way::Parts(upload) => {
-            let tag = multipart::put(api, &state.key(), upload, number, bytes).await?;
+            let part = multipart::Part {
+                number,
+                md5: STANDARD.encode(digest),
+                bytes,
+            };
+            let tag = multipart::put(api, &state.key(), upload, part).await?;
             notice(api, &md5, &tag);
             tag
         }
