@@ -95,9 +95,8 @@ macro_rules! name_or_answer {
     };
 }
 
-/// What is left out is answered by fuser: EPERM for symbolic and hard links; ENOSYS for access
-/// (`default_permissions` is the kernel's to check), lseek (the kernel then shows a file without
-/// holes), poll (always ready) and locks (the kernel's local ones).
+/// What is left out is answered by fuser: EPERM for symbolic and hard links; ENOSYS for lseek (the
+/// kernel then shows a file without holes), poll (always ready) and locks (the kernel's local ones).
 impl Filesystem for Adapter {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
         for wanted in WANTED {
@@ -125,8 +124,7 @@ impl Filesystem for Adapter {
         });
     }
 
-    /// Not offered: the kernel asks once and lets everything pass from then on, as it does with
-    /// the permissions of every other call.
+    /// `default_permissions` is the kernel's to check. It asks once and lets all pass from then on.
     fn access(&self, _request: &Request, _ino: INodeNo, _mask: AccessFlags, reply: ReplyEmpty) {
         reply.error(Errno::ENOSYS);
     }
@@ -587,9 +585,7 @@ mod tests {
 
     #[test]
     fn nothing_is_asked_for_that_cannot_be_honoured() {
-        let all = WANTED
-            .into_iter()
-            .fold(InitFlags::empty(), |all, flag| all | flag);
+        let all: InitFlags = WANTED.into_iter().collect();
         for refused in [
             InitFlags::FUSE_WRITEBACK_CACHE,
             InitFlags::FUSE_POSIX_LOCKS,

@@ -39,14 +39,16 @@ impl Vfs {
         }
         let session = file.inode.state().session.clone();
         if let Some(session) = session {
-            let own = file.copy().as_ref().map(|copy| copy.task.clone());
+            let process = caller.process();
+            let own = file
+                .copy()
+                .as_ref()
+                .is_some_and(|copy| copy.task == session.copy.task.id && copy.process == process);
+            // Somebody else's copy into the file is none of this handle's business, and a child that
+            // inherited the file does not end its parent's.
             return match own {
-                Some(own) if own == session.copy.task.id && caller.process() == file.opener => {
-                    self.flush_session(file, &session, caller).await
-                }
-                // Somebody else's copy into the file is none of this handle's business, and a child
-                // that inherited the file does not end its parent's.
-                _ => Ok(()),
+                true => self.flush_session(file, &session, caller).await,
+                false => Ok(()),
             };
         }
         if !file.wrote.load(Ordering::Relaxed) || caller.process() != file.opener {

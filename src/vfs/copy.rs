@@ -74,7 +74,8 @@ impl Vfs {
             && (length >= size || length >= WHOLE_FILE_PIECE);
         if whole && let ContentRef::Remote(remote) = &content {
             let label = self.tree().path(&from.inode);
-            let session = self.open_session(from, to, remote.clone(), &label).await?;
+            let opening = self.open_session(from, to, remote.clone(), &label, caller);
+            let session = opening.await?;
             if let Some(bytes) = self.answer(&to.inode, &session, 0, length, caller).await? {
                 return Ok(bytes);
             }
@@ -111,6 +112,7 @@ impl Vfs {
         to: &FileHandle,
         source: Arc<RemoteContent>,
         label: &str,
+        caller: &Caller,
     ) -> FsResult<Session> {
         let inode = &to.inode;
         let _order = inode.committing.lock().await;
@@ -156,6 +158,7 @@ impl Vfs {
         drop(state);
         *to.copy() = Some(OwnCopy {
             task: session.copy.task.id.clone(),
+            process: caller.process(),
             restarts,
         });
         Ok(session)

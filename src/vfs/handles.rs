@@ -53,6 +53,8 @@ pub(super) struct DirHandle {
 pub(super) struct OwnCopy {
     /// Id of its transfer.
     pub task: String,
+    /// The process that copies.
+    pub process: u32,
     /// [`super::inode::State::restarts`] when it began.
     pub restarts: u64,
 }
