@@ -15,8 +15,8 @@ use crate::providers::opendal::Listing;
 /// after a restart, is the better way.
 pub const MOST: usize = 1000;
 
-/// Copies at a time. One where directories cannot be marked: such a server keeps real ones, and rclone
-/// makes a new one twice when two objects for it come together; the second twin is never empty again.
+/// Copies at a time. One where directories cannot be marked: such a server keeps real ones, and with
+/// several copies into a new one at a time rclone did not take it for empty any more afterwards.
 const PARALLEL: usize = 4;
 
 /// Everything below a prefix, as long as it is not too much.
